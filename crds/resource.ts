@@ -1,0 +1,32 @@
+import * as z from 'zod';
+
+export const GROUP = 'sluice.dev';
+export const VERSION = 'v1alpha1';
+
+/** Metadata as the API server stores it. It checks them itself, so unknown fields pass here. */
+export const Metadata = z.looseObject({
+  name: z.string(),
+  namespace: z.string().default('default'),
+  uid: z.string().exactOptional(),
+  resourceVersion: z.string().exactOptional(),
+  generation: z.int().exactOptional(),
+  creationTimestamp: z.string().exactOptional(),
+  deletionTimestamp: z.string().exactOptional(),
+  labels: z.record(z.string(), z.string()).exactOptional(),
+  annotations: z.record(z.string(), z.string()).exactOptional(),
+});
+
+/** A whole CR of one kind. */
+export function resource<const K extends string, Spec extends z.ZodType, Status extends z.ZodType>(
+  kind: K,
+  spec: Spec,
+  status: Status,
+) {
+  return z.strictObject({
+    apiVersion: z.literal(`${GROUP}/${VERSION}`),
+    kind: z.literal(kind),
+    metadata: Metadata,
+    spec,
+    status: status.optional(),
+  });
+}

@@ -22,7 +22,7 @@ export interface BoundedLinesOptions {
 const BATCH_BYTES = 16 * 1024;
 const BATCH_MS = 10;
 
-/** Opens the way to `stream`, which it then owns; errors of the stream (a reader that left) only drop lines. */
+/** Opens the way to `stream`, which nothing else should write to; errors of the stream (a reader that left) only drop lines. */
 export function boundedLines({ stream, maxBytes, droppedLine }: BoundedLinesOptions): BoundedLines {
   let batch = '';
   let timer: NodeJS.Timeout | undefined;

@@ -1,7 +1,6 @@
 import type { Writable } from 'node:stream';
 import pino from 'pino';
 import { boundedLines } from './bounded-lines.ts';
-import { openStderr } from './stderr.ts';
 
 type Write = (fields: object, message: string) => void;
 
@@ -32,7 +31,12 @@ export interface LogOptions {
 }
 
 /** JSON lines on stderr: `level`, `time` (ISO), `program`, the fields, `msg`. */
-export function createLog({ level, program, stream = openStderr(), maxBytes = 4 * 1024 ** 2 }: LogOptions): ProgramLog {
+export function createLog({
+  level,
+  program,
+  stream = process.stderr,
+  maxBytes = 4 * 1024 ** 2,
+}: LogOptions): ProgramLog {
   const droppedLine = (count: number) =>
     JSON.stringify({ level: 'warn', time: new Date().toISOString(), program, count, msg: 'log lines dropped' });
   const lines = boundedLines({ stream, maxBytes, droppedLine });

@@ -11,11 +11,13 @@ const flags = flagsOrExit('small', {
 });
 const log = createLog({ level: flags.logLevel, program: 'small', maxBytes: 64 * 1024 });
 for (let index = 0; index < flags.lines; index++) log.line(JSON.stringify({ index, padding: 'x'.repeat(200) }));
+let draining = false;
 const alive = setInterval(() => undefined, 1000);
 onTermination(async () => {
+  draining = true;
   if (flags.stuck) await new Promise(() => undefined);
   clearInterval(alive);
   await log.flush();
 });
 // The test asks over standard output, because nobody reads the standard error.
-setInterval(() => process.stdout.write(`${JSON.stringify({ dropped: log.dropped() })}\n`), 20).unref();
+setInterval(() => process.stdout.write(`${JSON.stringify({ dropped: log.dropped(), draining })}\n`), 20).unref();

@@ -1,0 +1,204 @@
+import type { LookupFunction } from 'node:net';
+import { startAtRandomPhase } from '../balance/phase.ts';
+import type { Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from '../pool.ts';
+import { type ConnectionSettings, createConnections, sameSettings } from '../upstream/connections.ts';
+import type { OwnerInput } from './documents.ts';
+import {
+  type BackendDocument,
+  credentialKey,
+  type EndpointEntry,
+  type InstanceDocument,
+  type PoolDocument,
+  type SecretValue,
+  type Setting,
+} from './schema.ts';
+
+/** What compile needs besides the documents: all of it fixed for the life of the process. */
+export interface CompileDeps {
+  readonly random: () => number;
+  readonly lookup: LookupFunction;
+  /** Why a literal address must not be called; undefined where it may. */
+  readonly refuseHost: (host: string) => string | undefined;
+}
+
+type Loaded = Exclude<OwnerInput, { removed: true }>;
+
+/**
+ * Makes the Pool that one owner's documents describe and takes over what `state` has learned, by identity: a backend
+ * by tier and name, an endpoint by backend and origin. Nothing of `state` is touched where it throws.
+ * @throws Error that names the field, for a document that parses but cannot be served.
+ */
+export function compilePool(input: Loaded, state: PoolState, deps: CompileDeps): Pool {
+  const { document } = input;
+  const known = new Map<string, EndpointState>();
+  const build = (backend: BackendDocument): Backend => compileBackend(backend, input, state, known, deps);
+  const tiers = document.kind === 'LLMPool' ? tiersOf(document, build) : tiersOfInstance(document, build);
+  const pool: Pool = { ...headOf(input), ...ruleOf(document), tiers };
+  adopt(pool, state, known, deps);
+  return pool;
+}
+
+function headOf(input: Loaded): Pick<Pool, 'kind' | 'namespace' | 'name' | 'key' | 'revision'> {
+  const { owner, revision } = input;
+  const { kind, namespace, name } = owner;
+  return { kind, namespace, name, key: `${namespace}/${name}`, revision };
+}
+
+function ruleOf(document: PoolDocument | InstanceDocument): Omit<Pool, 'tiers' | keyof ReturnType<typeof headOf>> {
+  const { queue, retry, maxConcurrent = Number.POSITIVE_INFINITY } = document;
+  const shared = { queue, retry: { attempts: retry.attempts, backoffMs: retry.backoffMs }, maxConcurrent };
+  if (document.kind === 'LLMPool') {
+    const { strategy } = document;
+    if (strategy === 'LeastRequest' || strategy === 'PrefixHash') throw new Error(`strategy: ${strategy} is not known`);
+    return {
+      ...shared,
+      models: document.models,
+      firstModel: document.firstModel,
+      strategy,
+      timeouts: document.timeouts,
+    };
+  }
+  const { instanceName, named, model, protocol, timeouts } = document;
+  if (protocol === 'GRPC') throw new Error('protocol: GRPC is not known');
+  return {
+    ...shared,
+    models: named ? [instanceName] : [],
+    firstModel: model ?? instanceName,
+    strategy: 'RoundRobin',
+    timeouts: { ...timeouts, firstByteMs: 0 },
+    instance: { instanceName, model: document.modelRouted ? model : undefined, protocol },
+  };
+}
+
+function tiersOf(document: PoolDocument, build: (backend: BackendDocument) => Backend): Tier[] {
+  const numbers = [...new Set(document.backends.map(({ tier }) => tier))].sort((a, b) => a - b);
+  return numbers.map((tier) => ({
+    tier,
+    backends: document.backends.filter((backend) => backend.tier === tier).map(build),
+  }));
+}
+
+function tiersOfInstance(document: InstanceDocument, build: (backend: BackendDocument) => Backend): Tier[] {
+  return document.backend === undefined ? [] : [{ tier: 0, backends: [build(document.backend)] }];
+}
+
+function compileBackend(
+  document: BackendDocument,
+  input: Loaded,
+  state: PoolState,
+  known: Map<string, EndpointState>,
+  deps: CompileDeps,
+): Backend {
+  const { name, weight, model, modelMap, maxConcurrent = Number.POSITIVE_INFINITY } = document;
+  const valueOf = (setting: Setting): string => settingValue(setting, input.credentials, name);
+  const places: Omit<Endpoint, 'backend'>[] = [];
+  const unready: string[] = [];
+  for (const place of placesOf(document, input.endpoints)) {
+    const { host, origin, address, basePath, ready } = place;
+    const refusal = deps.refuseHost(host);
+    if (refusal !== undefined) throw new Error(`backend ${name}: ${address}: ${refusal}`);
+    const identity = `${name}|${origin}`;
+    const endpointState = endpointStateOf(identity, settingsOf(document, origin, input, deps), state, known);
+    if (ready) places.push({ address, basePath, state: endpointState });
+    else unready.push(address);
+  }
+  const endpoints: Endpoint[] = [];
+  const backend: Backend = {
+    name,
+    weight,
+    model,
+    modelMap: new Map(Object.entries(modelMap)),
+    maxConcurrent,
+    headers: document.headers.flatMap((header) => [header.name.toLowerCase(), valueOf(header)]),
+    query: document.query
+      .map((item) => `${encodeURIComponent(item.name)}=${encodeURIComponent(valueOf(item))}`)
+      .join('&'),
+    endpoints,
+    unready,
+    state: state.backends.get(`${document.tier}/${name}`) ?? { currentWeight: 0, nextEndpoint: 0 },
+  };
+  for (const place of places) endpoints.push({ backend, ...place });
+  return backend;
+}
+
+interface Place {
+  readonly host: string;
+  readonly origin: string;
+  readonly address: string;
+  readonly basePath: string;
+  readonly ready: boolean;
+}
+
+function placesOf(document: BackendDocument, entries: readonly EndpointEntry[]): Place[] {
+  if (document.url !== undefined) {
+    const url = new URL(document.url);
+    const basePath = url.pathname.replace(/\/+$/, '');
+    const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
+    return [{ host: url.hostname, origin: url.origin, address: `${url.hostname}:${port}`, basePath, ready: true }];
+  }
+  return entries
+    .filter((entry) => entry.backend === document.name)
+    .map(({ address: host, port, ready }) => {
+      const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+      return { host, origin: `${document.scheme}://${address}`, address, basePath: document.path, ready };
+    });
+}
+
+function settingsOf(document: BackendDocument, origin: string, input: Loaded, deps: CompileDeps): ConnectionSettings {
+  const { tls, name } = document;
+  const pem = (value: SecretValue | undefined): string | undefined =>
+    value === undefined ? undefined : credentialOf(value, input.credentials, name);
+  return {
+    origin,
+    connectMs: input.document.timeouts.connectMs,
+    ca: pem(tls?.ca),
+    cert: pem(tls?.cert),
+    key: pem(tls?.key),
+    serverName: tls?.serverName,
+    lookup: deps.lookup,
+  };
+}
+
+/** The endpoint's state as it was, but for connections that would no longer be made the same way. */
+function endpointStateOf(
+  identity: string,
+  settings: ConnectionSettings,
+  state: PoolState,
+  known: Map<string, EndpointState>,
+): EndpointState {
+  const before = known.get(identity) ?? state.endpoints.get(identity);
+  const kept = before !== undefined && sameSettings(before.connections.settings, settings);
+  const after = kept ? before : { inFlight: 0, connections: createConnections(settings) };
+  known.set(identity, after);
+  return after;
+}
+
+function settingValue(setting: Setting, credentials: Readonly<Record<string, string>>, backend: string): string {
+  if (setting.valueFrom === undefined) return setting.value ?? '';
+  return `${setting.prefix ?? ''}${credentialOf(setting.valueFrom, credentials, backend)}`;
+}
+
+function credentialOf(value: SecretValue, credentials: Readonly<Record<string, string>>, backend: string): string {
+  const found = credentials[credentialKey(value)];
+  if (found === undefined) throw new Error(`backend ${backend}: Secret '${value.secret}' has no key '${value.key}'`);
+  return found;
+}
+
+/** Makes the new Pool's states those of the pool: from here on nothing can fail. */
+function adopt(pool: Pool, state: PoolState, known: Map<string, EndpointState>, deps: CompileDeps): void {
+  const isNew = state.current === undefined;
+  const backends = new Map<string, BackendState>();
+  for (const { tier, backends: members } of pool.tiers) {
+    const total = members.reduce((sum, { weight }) => sum + weight, 0);
+    for (const { name, state: position } of members) {
+      position.currentWeight = Math.max(-total, Math.min(total, position.currentWeight));
+      backends.set(`${tier}/${name}`, position);
+    }
+  }
+  if (isNew) startAtRandomPhase(pool, deps.random);
+  for (const [identity, before] of state.endpoints) {
+    if (known.get(identity) !== before) before.connections.close();
+  }
+  state.backends = backends;
+  state.endpoints = known;
+}

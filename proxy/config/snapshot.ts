@@ -1,0 +1,129 @@
+import { createSeries } from '../metrics/series.ts';
+import type { Pool, PoolState } from '../pool.ts';
+import { type CompileDeps, compilePool } from './compile.ts';
+import type { OwnerInput } from './documents.ts';
+import { ownerKey } from './schema.ts';
+
+/** Everything a request reads: immutable, replaced as a whole. */
+export interface Snapshot {
+  /** By ownerKey, sorted. */
+  readonly states: ReadonlyMap<string, PoolState>;
+  /** `namespace/name`, of pools and of instances. */
+  readonly byPath: ReadonlyMap<string, PoolState>;
+  /** Models of pools and names of instances, without the catch-all. */
+  readonly byName: ReadonlyMap<string, PoolState>;
+  /** Instances by instanceName and by `namespace/name`. */
+  readonly instancesByName: ReadonlyMap<string, PoolState>;
+  /** Instances that run a model, and whose turn it is, for calls by model id. */
+  readonly byModelId: ReadonlyMap<string, ModelGroup>;
+  readonly catchAll: PoolState | undefined;
+}
+
+export interface ModelGroup {
+  readonly states: readonly PoolState[];
+  turn: number;
+}
+
+export const EMPTY_SNAPSHOT: Snapshot = {
+  states: new Map(),
+  byPath: new Map(),
+  byName: new Map(),
+  instancesByName: new Map(),
+  byModelId: new Map(),
+  catchAll: undefined,
+};
+
+/** Holds the current snapshot and follows the documents. */
+export interface Snapshots {
+  readonly current: () => Snapshot;
+  /**
+   * Compiles one owner's documents; on success they are what the next `publish` serves.
+   * @throws Error that names the field; the owner's last good version stays.
+   */
+  readonly load: (input: OwnerInput) => void;
+  /** One assignment of all that was loaded since; wakes those that wait in a changed pool. */
+  readonly publish: () => void;
+}
+
+export function createSnapshots(deps: CompileDeps, wake: (state: PoolState) => void): Snapshots {
+  const states = new Map<string, PoolState>();
+  const touched = new Set<PoolState>();
+  let current = EMPTY_SNAPSHOT;
+  let namesChanged = false;
+
+  const remove = (key: string): void => {
+    const state = states.get(key);
+    if (state === undefined) return;
+    states.delete(key);
+    for (const endpoint of state.endpoints.values()) endpoint.connections.close();
+    state.endpoints = new Map();
+    state.current = undefined;
+    namesChanged = true;
+    touched.add(state);
+  };
+
+  const load = (input: OwnerInput): void => {
+    const key = ownerKey(input.owner);
+    if ('removed' in input) return remove(key);
+    const known = states.get(key);
+    const state = known ?? emptyState(`${input.owner.namespace}/${input.owner.name}`);
+    const before = state.current;
+    const pool = compilePool(input, state, deps);
+    state.current = pool;
+    states.set(key, state);
+    if (known === undefined || before === undefined || !sameNames(before, pool)) namesChanged = true;
+    touched.add(state);
+  };
+
+  const publish = (): void => {
+    if (namesChanged) current = index(states);
+    namesChanged = false;
+    for (const state of touched) wake(state);
+    touched.clear();
+  };
+
+  return { current: () => current, load, publish };
+}
+
+function emptyState(key: string): PoolState {
+  return {
+    key,
+    current: undefined,
+    inFlight: 0,
+    waiters: new Set(),
+    backends: new Map(),
+    endpoints: new Map(),
+    series: createSeries(),
+    meanSeconds: 1,
+  };
+}
+
+function sameNames(a: Pool, b: Pool): boolean {
+  return a.models.join(' ') === b.models.join(' ') && a.instance?.model === b.instance?.model;
+}
+
+/** While a name moves from one document to another both may hold it for a moment; the first in order has it. */
+function index(states: ReadonlyMap<string, PoolState>): Snapshot {
+  const sorted = new Map([...states].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const byPath = new Map<string, PoolState>();
+  const byName = new Map<string, PoolState>();
+  const instancesByName = new Map<string, PoolState>();
+  const byModelId = new Map<string, { states: PoolState[]; turn: number }>();
+  for (const state of sorted.values()) {
+    const pool = state.current;
+    if (pool === undefined) continue;
+    if (pool.kind === 'LLMPool' || !byPath.has(pool.key)) byPath.set(pool.key, state);
+    for (const name of pool.models) if (!byName.has(name)) byName.set(name, state);
+    if (pool.instance === undefined) continue;
+    instancesByName.set(pool.key, state);
+    if (pool.models.length > 0) instancesByName.set(pool.instance.instanceName, state);
+    const id = pool.instance.model;
+    if (id === undefined) continue;
+    const group = byModelId.get(id);
+    if (group === undefined) byModelId.set(id, { states: [state], turn: 0 });
+    else group.states.push(state);
+  }
+  const catchAll = byName.get('*');
+  byName.delete('*');
+  return { states: sorted, byPath, byName, instancesByName, byModelId, catchAll };
+}

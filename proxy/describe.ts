@@ -1,0 +1,78 @@
+import type { Snapshot } from './config/snapshot.ts';
+import type { Backend, Pool, PoolState } from './pool.ts';
+
+/** `/pools` and `/instances`: what is served, as the request path sees it at this moment. */
+
+export interface PoolView {
+  readonly namespace: string;
+  readonly name: string;
+  readonly models: readonly string[];
+  readonly revision: string;
+  readonly queue: { readonly depth: number };
+  readonly inFlight: number;
+  readonly endpoints: readonly EndpointView[];
+}
+
+export interface EndpointView {
+  readonly backend: string;
+  readonly address: string;
+  readonly tier: number;
+  readonly weight: number;
+  /** Of its tier's calls, 0 to 1. */
+  readonly share: number;
+  readonly state: 'ready' | 'unhealthy';
+  readonly reason: string;
+  readonly inFlight: number;
+  readonly cooldownSeconds: number;
+}
+
+export interface InstanceView {
+  readonly name: string;
+  readonly model: string | null;
+  readonly protocol: 'GRPC' | 'HTTP';
+  readonly status: 'running' | 'stopped' | 'unavailable';
+  readonly endpoints: number;
+}
+
+/** One view, or none for an instance or a pool that is gone. */
+export function describePool(state: PoolState): PoolView[] {
+  const pool = state.current;
+  if (pool?.kind !== 'LLMPool') return [];
+  const { namespace, name, models, revision } = pool;
+  const { inFlight, waiters } = state;
+  return [{ namespace, name, models, revision, queue: { depth: waiters.size }, inFlight, endpoints: endpointsOf(pool) }];
+}
+
+export function listInstances(snapshot: Snapshot): InstanceView[] {
+  return [...snapshot.states.values()].flatMap(describeInstance);
+}
+
+/** One view, or none for a pool. */
+export function describeInstance({ current }: PoolState): InstanceView[] {
+  if (current?.instance === undefined) return [];
+  const { instanceName, model = null, protocol } = current.instance;
+  const endpoints = current.tiers.flatMap(({ backends }) => backends).flatMap((backend) => backend.endpoints).length;
+  return [{ name: instanceName, model, protocol, status: endpoints > 0 ? 'running' : 'unavailable', endpoints }];
+}
+
+function endpointsOf(pool: Pool): EndpointView[] {
+  return pool.tiers.flatMap(({ tier, backends }) => {
+    const total = backends.reduce((sum, backend) => sum + (backend.endpoints.length > 0 ? backend.weight : 0), 0);
+    return backends.flatMap((backend) => viewsOf(backend, tier, total === 0 ? 0 : backend.weight / total));
+  });
+}
+
+function viewsOf({ name, weight, endpoints, unready }: Backend, tier: number, ofTier: number): EndpointView[] {
+  const shared = { backend: name, tier, weight, cooldownSeconds: 0 };
+  const share = endpoints.length === 0 ? 0 : ofTier / endpoints.length;
+  return [
+    ...endpoints.map(({ address, state }) => ({
+      ...{ ...shared, address, share },
+      ...{ state: 'ready' as const, reason: '', inFlight: state.inFlight },
+    })),
+    ...unready.map((address) => ({
+      ...{ ...shared, address, share: 0 },
+      ...{ state: 'unhealthy' as const, reason: 'not ready', inFlight: 0 },
+    })),
+  ];
+}

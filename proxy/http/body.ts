@@ -1,0 +1,87 @@
+import { ProxyError } from '../errors.ts';
+import type { Exchange } from './exchange.ts';
+
+/** A client that sends nothing more of its body for so long is cut (CONTRACT §3). */
+export const BODY_PROGRESS_MS = 30_000;
+
+/** How much may be held of one body, and of all together. */
+export interface BodyLimits {
+  readonly maxBodyBytes: number;
+  readonly maxHeldBytes: number;
+}
+
+/** What all requests hold at this moment. */
+export interface HeldBytes {
+  total: number;
+}
+
+/** The body, whole. Its bytes stay counted as held until `releaseBody`. */
+export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes): Promise<Buffer> {
+  const { req } = exchange;
+  refuseDeclaredLength(exchange, limits);
+  askForBody(exchange);
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const late = setTimeout(() => fail(lateBody()), BODY_PROGRESS_MS);
+    const stop = (): void => {
+      clearTimeout(late);
+      exchange.call.undo = undefined;
+      req.removeAllListeners('data');
+    };
+    const fail = (error: Error): void => {
+      stop();
+      reject(error);
+    };
+    exchange.call.undo = () => fail(new ProxyError('client_timeout', 'The client left before its body was complete'));
+    req.on('data', (chunk: Buffer) => {
+      late.refresh();
+      const refusal = hold(exchange, chunk.length, limits, held);
+      if (refusal === undefined) chunks.push(chunk);
+      else fail(refusal);
+    });
+    req.once('end', () => {
+      stop();
+      const [only] = chunks;
+      resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
+    });
+    req.once('error', () => fail(new ProxyError('bad_request', 'The request body could not be read')));
+  });
+}
+
+/** Counts bytes that are kept; the refusal where one body or all together are too much. */
+export function hold(
+  exchange: Exchange,
+  bytes: number,
+  limits: BodyLimits,
+  held: HeldBytes,
+): ProxyError | undefined {
+  exchange.heldBytes += bytes;
+  held.total += bytes;
+  if (exchange.heldBytes > limits.maxBodyBytes) return tooLarge(limits.maxBodyBytes);
+  if (held.total <= limits.maxHeldBytes) return undefined;
+  return new ProxyError('overloaded', 'Too many request bodies are held at once; try again', { retryAfterSeconds: 1 });
+}
+
+/** The exchange is over, or its body has gone upstream. */
+export function releaseBody(exchange: Exchange, held: HeldBytes): void {
+  held.total -= exchange.heldBytes;
+  exchange.heldBytes = 0;
+}
+
+export function refuseDeclaredLength(exchange: Exchange, limits: BodyLimits): void {
+  const declared = exchange.req.headers['content-length'];
+  if (declared !== undefined && Number(declared) > limits.maxBodyBytes) throw tooLarge(limits.maxBodyBytes);
+}
+
+export function lateBody(): ProxyError {
+  return new ProxyError('client_timeout', `No byte of the request body came within ${BODY_PROGRESS_MS / 1000} s`);
+}
+
+export function tooLarge(maxBodyBytes: number): ProxyError {
+  return new ProxyError('request_too_large', `The request body is larger than ${maxBodyBytes} bytes`);
+}
+
+/** A client that said `Expect: 100-continue` waits for our word. */
+export function askForBody({ req, res }: Exchange): void {
+  if (req.headers.expect !== undefined) res.writeContinue();
+}

@@ -1,0 +1,141 @@
+import { createSeat, leave, type Seat, standUp, takeSeat, waitSeconds } from '../admit/seat.ts';
+import { endCall, pause } from '../call.ts';
+import { ProxyError } from '../errors.ts';
+import { upstreamModel } from '../match.ts';
+import { count, observe } from '../metrics/series.ts';
+import type { Endpoint, Pool, PoolState } from '../pool.ts';
+import { isRetried, passesThrough } from '../upstream/outcome.ts';
+import { type AttemptResult, attempt, type StreamedBody } from './attempt.ts';
+import type { Exchange } from './exchange.ts';
+import { withSettings } from './headers.ts';
+import { joinQuery } from './query.ts';
+import { sendAnswer } from './respond.ts';
+
+/** A request that has found its pool. */
+export interface Forwarded {
+  readonly state: PoolState;
+  /** The name the client asked for, as routing understood it. */
+  readonly asked: string;
+  /** Path below the endpoint's base path, with its leading slash. */
+  readonly path: string;
+  /** The client's query, without `?`. */
+  readonly query: string;
+  /** Flat: what of the client's headers may go upstream. */
+  readonly headers: string[];
+  /** The body with this model in it; undefined for a request without one. */
+  readonly bodyFor: (model: string) => Buffer | StreamedBody | undefined;
+  /** Whether the body can still be sent to another endpoint. */
+  readonly isRepeatable: () => boolean;
+}
+
+type Failed = Extract<AttemptResult, { kind: 'failed' }>;
+
+/**
+ * Sends the request to endpoint after endpoint until one answers, and gives back all it held, however it ends.
+ * @throws ProxyError where the client is owed an answer of ours.
+ */
+export async function forward(exchange: Exchange, request: Forwarded, random: () => number): Promise<void> {
+  const { state } = request;
+  const seat = createSeat(state);
+  const requestMs = state.current?.timeouts.requestMs ?? 0;
+  if (requestMs > 0) exchange.deadline = setTimeout(() => endCall(exchange.call, 'deadline'), requestMs);
+  try {
+    const failed = await tryEach(exchange, request, seat, random);
+    if (failed !== undefined) answerFailure(exchange, failed);
+  } finally {
+    clearTimeout(exchange.deadline);
+    leave(seat);
+    const seconds = (performance.now() - exchange.startedAt) / 1000;
+    state.meanSeconds += (seconds - state.meanSeconds) / MEAN_OF_LATE;
+  }
+}
+
+/** Weight of the newest call in the mean that Retry-After is computed from: the last sixteen or so decide. */
+const MEAN_OF_LATE = 16;
+
+/** Undefined once the client has an answer or is gone; else the last failure. */
+async function tryEach(
+  exchange: Exchange,
+  request: Forwarded,
+  seat: Seat,
+  random: () => number,
+): Promise<Failed | undefined> {
+  let last: Failed | undefined;
+  for (let round = 0; ; round += 1) {
+    for (let endpoint = await sit(exchange, seat); endpoint !== undefined; endpoint = await sit(exchange, seat)) {
+      const pool = request.state.current;
+      if (pool === undefined) break;
+      const result = await tryOne(exchange, request, pool, endpoint);
+      if (result.kind === 'answered') return undefined;
+      if (result.kind === 'ended') return refuseEnded(exchange);
+      standUp(seat);
+      last = result;
+      seat.tried.push(endpoint.state);
+      if (isSpent(exchange, request, pool, result)) return last;
+    }
+    if (exchange.call.ended !== undefined) return refuseEnded(exchange);
+    const pool = request.state.current;
+    if (pool === undefined || last === undefined || seat.tried.length === 0) return last ?? refuseUnavailable(request.state);
+    seat.tried.length = 0;
+    await pause(exchange.call, random() * pool.retry.backoffMs * 2 ** round);
+  }
+}
+
+async function sit(exchange: Exchange, seat: Seat): Promise<Endpoint | undefined> {
+  if (exchange.call.ended !== undefined) return undefined;
+  const taken = takeSeat(seat, exchange.call);
+  if (!(taken instanceof Promise)) return taken;
+  const before = performance.now();
+  const endpoint = await taken;
+  const ms = performance.now() - before;
+  exchange.queueMs += ms;
+  observe(seat.state.series.queueWaitSeconds, ms / 1000);
+  return endpoint;
+}
+
+async function tryOne(
+  exchange: Exchange,
+  request: Forwarded,
+  pool: Pool,
+  endpoint: Endpoint,
+): Promise<AttemptResult> {
+  const { backend, basePath, address } = endpoint;
+  const before = performance.now();
+  exchange.attempts += 1;
+  exchange.backend = backend.name;
+  if (exchange.attempts === 1) exchange.overheadMs = before - exchange.bodyAt - exchange.queueMs;
+  const result = await attempt(exchange, {
+    endpoint,
+    method: exchange.req.method ?? 'POST',
+    path: `${basePath}${request.path}${joinQuery(request.query, backend.query)}`,
+    headers: withSettings(request.headers, backend.headers),
+    body: request.bodyFor(upstreamModel(pool, backend, request.asked)),
+    timeouts: pool.timeouts,
+  });
+  const { outcome } = result;
+  exchange.trail.push({ backend: backend.name, address, outcome, ms: performance.now() - before });
+  count(request.state.series.attempts, `${backend.name}|${outcome}`);
+  return result;
+}
+
+function isSpent(exchange: Exchange, request: Forwarded, pool: Pool, result: Failed): boolean {
+  return exchange.attempts >= pool.retry.attempts || !isRetried(result.outcome) || !request.isRepeatable();
+}
+
+/** Nothing is left to try: the upstream's own answer where it means something to the client, else ours. */
+function answerFailure(exchange: Exchange, failed: Failed): void {
+  if (failed.answer !== undefined && passesThrough(failed.outcome)) return sendAnswer(exchange, failed.answer);
+  throw new ProxyError('upstream_error', `No backend of pool '${exchange.pool}' could answer; the last was ${failed.message}`);
+}
+
+/** @throws ProxyError for a deadline; a client that left gets nothing. */
+function refuseEnded(exchange: Exchange): undefined {
+  if (exchange.call.ended !== 'deadline') return undefined;
+  throw new ProxyError('timeout', `Pool '${exchange.pool}' gave no answer within its timeouts.request`);
+}
+
+function refuseUnavailable(state: PoolState): never {
+  throw new ProxyError('no_healthy_endpoints', `No healthy providers available in pool '${state.key}'`, {
+    retryAfterSeconds: waitSeconds(state),
+  });
+}

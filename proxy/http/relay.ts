@@ -1,0 +1,122 @@
+import type { Dispatcher } from 'undici';
+import type { Exchange } from './exchange.ts';
+import { isEventStream, responseHeaders } from './response-headers.ts';
+
+/** An upstream's answer, whole. */
+export interface Answer {
+  readonly status: number;
+  /** As they came: name, value, name, value. */
+  readonly headers: readonly Buffer[];
+  readonly body: Buffer;
+}
+
+/** A client that takes no byte for so long holds a slot for nothing; Node itself has no limit on writing. */
+const STALLED_READER_MS = 60_000;
+
+const DISCONNECTED = Buffer.from(
+  'data: {"error":{"message":"The upstream connection was lost before the answer was complete",' +
+    '"type":"server_error","param":null,"code":"upstream_disconnected"}}\n\n',
+);
+
+/**
+ * Passes an answer to the client, bytes untouched. The head goes out with the first byte of the body, so that until
+ * then another endpoint can still answer. Chunks that arrive together leave together: the bytes of one socket read are
+ * gathered and written once, at the end of the turn (1.6 times the streams of one write per chunk, no latency added).
+ */
+export class Relay {
+  /** Whether a byte of the body has come: from then on this is the answer, for better or worse. */
+  hasBytes = false;
+  readonly #exchange: Exchange;
+  readonly #abandon: (why: string) => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #status = 0;
+  #headers: readonly Buffer[] = [];
+  #isEventStream = false;
+  #headSent = false;
+  #over = false;
+  #pending: Buffer[] = [];
+  #stallTimer: NodeJS.Timeout | undefined;
+
+  constructor(exchange: Exchange, abandon: (why: string) => void) {
+    this.#exchange = exchange;
+    this.#abandon = abandon;
+  }
+
+  begin(controller: Dispatcher.DispatchController, status: number, headers: readonly Buffer[]): void {
+    this.#controller = controller;
+    this.#status = status;
+    this.#headers = headers;
+    this.#isEventStream = isEventStream(headers);
+  }
+
+  data(chunk: Buffer): void {
+    if (!this.hasBytes) {
+      this.hasBytes = true;
+      this.#exchange.firstByteAt = performance.now();
+      // `timeouts.request` covers a unary answer to its end, a stream to its first byte.
+      if (this.#isEventStream) clearTimeout(this.#exchange.deadline);
+    }
+    this.#pending.push(chunk);
+    if (this.#pending.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  end(): void {
+    this.#over = true;
+    clearTimeout(this.#stallTimer);
+    const { res } = this.#exchange;
+    if (res.destroyed) return;
+    this.#sendHead();
+    const rest = this.#take();
+    if (rest === undefined) res.end();
+    else res.end(rest);
+  }
+
+  /** The upstream is lost in mid-answer: never a clean end. An event stream says so in an event of its own. */
+  cut(): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#stallTimer);
+    const { res } = this.#exchange;
+    if (res.destroyed) return;
+    this.#sendHead();
+    const rest = this.#take();
+    if (rest !== undefined) res.write(rest);
+    // The cut may be in mid-event: a blank line ends that one.
+    if (this.#isEventStream) res.write(Buffer.concat([Buffer.from('\n\n'), DISCONNECTED]));
+    if (res.socket === null) res.destroy();
+    else res.socket.destroySoon();
+  }
+
+  #flush(): void {
+    if (this.#over || this.#exchange.res.destroyed) return;
+    this.#sendHead();
+    const bytes = this.#take();
+    if (bytes === undefined || this.#exchange.res.write(bytes)) return;
+    this.#controller?.pause();
+    this.#stallTimer = setTimeout(() => this.#readerStalled(), STALLED_READER_MS);
+    this.#exchange.res.once('drain', () => {
+      clearTimeout(this.#stallTimer);
+      this.#controller?.resume();
+    });
+  }
+
+  #readerStalled(): void {
+    this.#over = true;
+    this.#abandon('the client takes no bytes');
+    this.#exchange.res.destroy();
+  }
+
+  #sendHead(): void {
+    if (this.#headSent) return;
+    this.#headSent = true;
+    this.#exchange.res.writeHead(this.#status, responseHeaders(this.#exchange, this.#headers, this.#isEventStream));
+  }
+
+  #take(): Buffer | undefined {
+    const [first] = this.#pending;
+    if (first === undefined) return undefined;
+    const bytes = this.#pending.length === 1 ? first : Buffer.concat(this.#pending);
+    this.#pending = [];
+    return bytes;
+  }
+}

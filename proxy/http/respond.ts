@@ -1,0 +1,39 @@
+import { errorBody, ProxyError } from '../errors.ts';
+import type { Exchange } from './exchange.ts';
+import type { Answer } from './relay.ts';
+import { responseHeaders, withOwnHeaders } from './response-headers.ts';
+
+/** An upstream's own answer, passed on after all: with a Retry-After of ours where it has none and needs one. */
+export function sendAnswer(exchange: Exchange, answer: Answer, retryAfterSeconds?: number): void {
+  const headers = responseHeaders(exchange, answer.headers, false);
+  const lacks = !headers.some((name, index) => index % 2 === 0 && name.toLowerCase() === 'retry-after');
+  if (retryAfterSeconds !== undefined && lacks) headers.push('retry-after', String(retryAfterSeconds));
+  exchange.res.writeHead(answer.status, headers);
+  exchange.res.end(answer.body);
+}
+
+/** JSON of ours. */
+export function sendJson(exchange: Exchange, status: number, value: unknown): void {
+  send(exchange, status, Buffer.from(JSON.stringify(value)), []);
+}
+
+/** An error of ours; one that nobody foresaw says nothing of itself to the client. */
+export function sendError(exchange: Exchange, error: unknown): void {
+  const known = error instanceof ProxyError ? error : new ProxyError('internal_error', 'Internal error');
+  exchange.errorCode = known.code;
+  if (exchange.res.headersSent) {
+    exchange.res.destroy();
+    return;
+  }
+  const extra = known.retryAfterSeconds === undefined ? [] : ['retry-after', String(known.retryAfterSeconds)];
+  // What is left of an unread body would be taken for the next request.
+  if (!exchange.req.complete) extra.push('connection', 'close');
+  send(exchange, known.status, errorBody(known.code, known.message, known.param), extra);
+}
+
+function send(exchange: Exchange, status: number, body: Buffer, extra: readonly string[]): void {
+  if (exchange.res.destroyed) return;
+  const headers = ['content-type', 'application/json', 'content-length', String(body.length), ...extra];
+  exchange.res.writeHead(status, withOwnHeaders(headers, exchange));
+  exchange.res.end(body);
+}

@@ -1,0 +1,58 @@
+import type { Snapshot } from './config/snapshot.ts';
+import type { Backend, Pool, PoolState } from './pool.ts';
+
+/** Where a name leads, and the name without a `proxy-` that stood for nothing of its own. */
+export interface Match {
+  readonly state: PoolState;
+  readonly asked: string;
+}
+
+const PREFIX = 'proxy-';
+
+/**
+ * An exact `namespace/name` beats a name beats a model id beats the catch-all; `proxy-MODEL` means MODEL where nothing
+ * has that very name.
+ */
+export function matchModel(snapshot: Snapshot, model: string): Match | undefined {
+  const exact = lookUp(snapshot, model);
+  if (exact !== undefined) return { state: exact, asked: model };
+  const asked = model.startsWith(PREFIX) ? model.slice(PREFIX.length) : model;
+  const state = asked === model ? undefined : lookUp(snapshot, asked);
+  if (state !== undefined) return { state, asked };
+  return snapshot.catchAll === undefined ? undefined : { state: snapshot.catchAll, asked };
+}
+
+/** An instance by its name or `namespace/name`; never a pool. */
+export function matchInstance(snapshot: Snapshot, name: string): PoolState | undefined {
+  const found = snapshot.instancesByName.get(name);
+  return found?.current === undefined ? undefined : found;
+}
+
+function lookUp(snapshot: Snapshot, model: string): PoolState | undefined {
+  return snapshot.byPath.get(model) ?? snapshot.byName.get(model) ?? nextRunning(snapshot, model);
+}
+
+/** Instances that share a model id take turns; one without a ready endpoint is passed over while another has one. */
+function nextRunning(snapshot: Snapshot, model: string): PoolState | undefined {
+  const group = snapshot.byModelId.get(model);
+  if (group === undefined) return undefined;
+  const { states } = group;
+  const first = group.turn;
+  group.turn = (first + 1) % states.length;
+  for (let step = 0; step < states.length; step += 1) {
+    const state = states[(first + step) % states.length];
+    if (state?.current !== undefined && isRunning(state.current)) return state;
+  }
+  return states[first];
+}
+
+function isRunning(pool: Pool): boolean {
+  return pool.tiers.some(({ backends }) => backends.some(({ endpoints }) => endpoints.length > 0));
+}
+
+/** The model that a backend is asked for: by requested name, else the backend's own, else as the client said it. */
+export function upstreamModel(pool: Pool, backend: Backend, asked: string): string {
+  const byPath = asked === pool.key && !pool.models.includes(asked);
+  const name = byPath ? pool.firstModel : asked;
+  return backend.modelMap.get(asked) ?? backend.modelMap.get(name) ?? backend.model ?? name;
+}

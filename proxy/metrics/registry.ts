@@ -1,0 +1,209 @@
+import { Registry } from 'prom-client';
+import type { Documents } from '../config/documents.ts';
+import type { Snapshot } from '../config/snapshot.ts';
+import type { PoolState } from '../pool.ts';
+import { type Counter, type Histogram, type PoolSeries, type ProxySeries } from './series.ts';
+
+/** Where the numbers are when somebody scrapes. */
+export interface MetricSources {
+  readonly snapshot: () => Snapshot;
+  readonly series: ProxySeries;
+  readonly documents: Documents;
+}
+
+interface Sample {
+  readonly labels: Record<string, string | number>;
+  readonly value: number;
+  /** Where it differs from the metric's: a histogram's `_bucket`, `_sum`, `_count`. */
+  readonly metricName?: string;
+}
+
+interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly collect: (sources: MetricSources) => Sample[];
+}
+
+/** Prometheus' view of the proxy: every family is read from where it is kept, at the moment of the scrape. */
+export function createRegistry(sources: MetricSources): Registry {
+  const registry = new Registry();
+  for (const family of FAMILIES) {
+    const { name, help, type, collect } = family;
+    const get = async (): Promise<object> => ({ name, help, type, values: collect(sources), aggregator: 'sum' });
+    registry.registerMetric({ name, help, type, get, labelNames: [], reset: () => undefined } as never);
+  }
+  return registry;
+}
+
+/** The families, for the documentation and dashboards that are checked against them. */
+export const FAMILIES: readonly Family[] = [
+  {
+    name: 'sluice_requests_total',
+    help: 'Requests answered, by pool and status; 499: the client left first.',
+    type: 'counter',
+    collect: (sources) =>
+      eachSeries(sources, (pool, { requests }) => counterSamples(requests, (code) => ({ pool, protocol: 'http', code }))),
+  },
+  {
+    name: 'sluice_request_duration_seconds',
+    help: 'From the head of a request to the end of its answer.',
+    type: 'histogram',
+    collect: (sources) =>
+      eachSeries(sources, (pool, series) =>
+        histogramSamples('sluice_request_duration_seconds', series.durationSeconds, { pool, protocol: 'http' }),
+      ),
+  },
+  {
+    name: 'sluice_time_to_first_byte_seconds',
+    help: 'From the head of a request to the first byte of an answer body.',
+    type: 'histogram',
+    collect: (sources) =>
+      eachSeries(sources, (pool, series) =>
+        histogramSamples('sluice_time_to_first_byte_seconds', series.firstByteSeconds, { pool }),
+      ),
+  },
+  {
+    name: 'sluice_overhead_seconds',
+    help: 'What the proxy itself adds before the first attempt: from a whole body to its sending, the queue not counted.',
+    type: 'histogram',
+    collect: ({ series }) => histogramSamples('sluice_overhead_seconds', series.overheadSeconds, { protocol: 'http' }),
+  },
+  {
+    name: 'sluice_attempts_total',
+    help: 'Attempts at endpoints by what they came to.',
+    type: 'counter',
+    collect: (sources) =>
+      eachSeries(sources, (pool, { attempts }) =>
+        counterSamples(attempts, (label) => {
+          const at = label.lastIndexOf('|');
+          return { pool, backend: label.slice(0, at), outcome: label.slice(at + 1) };
+        }),
+      ),
+  },
+  {
+    name: 'sluice_in_flight_requests',
+    help: 'Calls under way at the endpoints of a backend.',
+    type: 'gauge',
+    collect: (sources) => eachBackend(sources, (labels, endpoints) => [{ labels, value: inFlight(endpoints) }]),
+  },
+  {
+    name: 'sluice_queue_depth',
+    help: 'Requests that wait for a slot.',
+    type: 'gauge',
+    collect: (sources) => eachState(sources, (pool, state) => [{ labels: { pool }, value: state.waiters.size }]),
+  },
+  {
+    name: 'sluice_queue_wait_seconds',
+    help: 'Time that requests spent waiting for a slot.',
+    type: 'histogram',
+    collect: (sources) =>
+      eachSeries(sources, (pool, series) =>
+        histogramSamples('sluice_queue_wait_seconds', series.queueWaitSeconds, { pool }),
+      ),
+  },
+  {
+    name: 'sluice_endpoints',
+    help: 'Endpoints by state.',
+    type: 'gauge',
+    collect: (sources) =>
+      eachBackend(sources, (labels, endpoints, unready) => [
+        { labels: { ...labels, state: 'ready' }, value: endpoints.length },
+        { labels: { ...labels, state: 'unhealthy' }, value: unready },
+      ]),
+  },
+  {
+    name: 'sluice_config_documents',
+    help: 'Documents by state: loaded, or rejected with the last good version served.',
+    type: 'gauge',
+    collect: ({ documents }) => {
+      const { loaded, rejected } = documents.stats();
+      return [
+        { labels: { state: 'loaded' }, value: loaded },
+        { labels: { state: 'rejected' }, value: rejected },
+      ];
+    },
+  },
+  {
+    name: 'sluice_config_rejections_total',
+    help: 'Documents refused since the start.',
+    type: 'counter',
+    collect: ({ documents }) => [{ labels: {}, value: documents.stats().rejections }],
+  },
+  {
+    name: 'sluice_config_apply_seconds',
+    help: 'How long the last change took to be parsed, compiled and served.',
+    type: 'gauge',
+    collect: ({ documents }) => optional(documents.stats().lastApplySeconds),
+  },
+  {
+    name: 'sluice_config_last_change_timestamp_seconds',
+    help: 'When the served configuration last changed.',
+    type: 'gauge',
+    collect: ({ documents }) => {
+      const at = documents.stats().lastChangeAtMs;
+      return optional(at === undefined ? undefined : at / 1000);
+    },
+  },
+  {
+    name: 'sluice_config_source',
+    help: '1 for the source in use: api, folder, or snapshot (the last good documents on disk).',
+    type: 'gauge',
+    collect: ({ documents }) => {
+      const source = documents.source();
+      return source === undefined ? [] : [{ labels: { source }, value: 1 }];
+    },
+  },
+];
+
+function optional(value: number | undefined): Sample[] {
+  return value === undefined ? [] : [{ labels: {}, value }];
+}
+
+function eachState({ snapshot }: MetricSources, samples: (pool: string, state: PoolState) => Sample[]): Sample[] {
+  return [...snapshot().states.values()].flatMap((state) => samples(state.key, state));
+}
+
+function eachSeries(sources: MetricSources, samples: (pool: string, series: PoolSeries) => Sample[]): Sample[] {
+  return [
+    ...eachState(sources, (pool, state) => samples(pool, state.series)),
+    ...samples('unknown', sources.series.unknown),
+  ];
+}
+
+type BackendSamples = (
+  labels: { pool: string; backend: string },
+  endpoints: readonly { readonly state: { readonly inFlight: number } }[],
+  unready: number,
+) => Sample[];
+
+function eachBackend(sources: MetricSources, samples: BackendSamples): Sample[] {
+  return eachState(sources, (pool, { current }) =>
+    (current?.tiers ?? []).flatMap(({ backends }) =>
+      backends.flatMap(({ name, endpoints, unready }) => samples({ pool, backend: name }, endpoints, unready.length)),
+    ),
+  );
+}
+
+function inFlight(endpoints: readonly { readonly state: { readonly inFlight: number } }[]): number {
+  return endpoints.reduce((sum, { state }) => sum + state.inFlight, 0);
+}
+
+function counterSamples(counter: Counter, labelsOf: (label: string) => Sample['labels']): Sample[] {
+  return [...counter].map(([label, value]) => ({ labels: labelsOf(label), value }));
+}
+
+/** Nothing until the first observation: a series begins on use. */
+function histogramSamples(name: string, histogram: Histogram, labels: Sample['labels']): Sample[] {
+  const { bounds, counts, sum } = histogram;
+  const samples: Sample[] = [];
+  let total = 0;
+  counts.forEach((inBucket, index) => {
+    total += inBucket;
+    const le = bounds[index] ?? '+Inf';
+    samples.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: total });
+  });
+  if (total === 0) return [];
+  samples.push({ metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: total });
+  return samples;
+}

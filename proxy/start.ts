@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
+import type { Address, Cidr } from '../program/flag-values.ts';
+import type { ProgramLog } from '../program/log.ts';
+import { createAdmin } from './admin.ts';
+import { wakeWaiters } from './admit/seat.ts';
+import { createDocuments, type Documents } from './config/documents.ts';
+import { createSnapshots } from './config/snapshot.ts';
+import { createAddressRules } from './config/upstream-address.ts';
+import { limitConnectionAge } from './http/connection-age.ts';
+import { type HttpDeps, handle } from './http/handle.ts';
+import { createHttpServer } from './http/server.ts';
+import { createRegistry } from './metrics/registry.ts';
+import { createProxySeries } from './metrics/series.ts';
+import { followTls, readTls, type TlsFiles } from './tls.ts';
+
+export interface ProxyOptions {
+  readonly httpAddress: Address;
+  readonly adminAddress: Address;
+  readonly maxBodyBytes: number;
+  readonly maxHeldBytes: number;
+  readonly maxConnectionAgeMs: number;
+  readonly drainTimeoutMs: number;
+  readonly tls?: TlsFiles | undefined;
+  /** Upstream addresses allowed although loopback or link-local. */
+  readonly allowUpstream: readonly Cidr[];
+  /** Standalone: the models run beside it. */
+  readonly allowLoopback: boolean;
+  readonly log: ProgramLog;
+}
+
+/** A proxy that listens; it serves what is put into `documents`. */
+export interface RunningProxy {
+  readonly documents: Documents;
+  readonly httpPort: number;
+  readonly adminPort: number;
+  /** Refuses new work, lets open calls finish for at most `drainTimeoutMs`, then ends. */
+  readonly drain: () => Promise<void>;
+}
+
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const { log } = options;
+  const series = createProxySeries();
+  const rules = createAddressRules(options);
+  const snapshots = createSnapshots({ random: Math.random, ...rules }, wakeWaiters);
+  const documents = createDocuments({ apply: snapshots.load, changed: snapshots.publish, log });
+  let draining = false;
+
+  const tls = options.tls === undefined ? undefined : await readTls(options.tls);
+  const server = createHttpServer((req, res) => handle(deps, req, res), tls);
+  const tooOld = limitConnectionAge(server, options.maxConnectionAgeMs, Math.random);
+  const deps: HttpDeps = {
+    snapshot: snapshots.current,
+    limits: options,
+    held: { total: 0 },
+    series,
+    random: Math.random,
+    newId: randomUUID,
+    closes: (req) => draining || tooOld(req),
+    logLine: log.line,
+    logError: (error, requestId) => log.error({ err: error, id: requestId }, 'a request failed in an unforeseen way'),
+  };
+  const registry = createRegistry({ snapshot: snapshots.current, series, documents });
+  const admin = createAdmin({ snapshot: snapshots.current, documents, registry, isServing: () => !draining });
+
+  await admin.listen({ host: options.adminAddress.host ?? '::', port: options.adminAddress.port });
+  const httpPort = await listen(server, options.httpAddress);
+  const renewal =
+    options.tls === undefined || tls === undefined
+      ? undefined
+      : followTls(options.tls, tls, (pair) => (server as Server & TlsServer).setSecureContext(pair), log);
+
+  const drain = async (): Promise<void> => {
+    draining = true;
+    renewal?.stop();
+    await closeWithin(server, options.drainTimeoutMs);
+    documents.close();
+    await admin.close();
+  };
+  return { documents, httpPort, adminPort: (admin.server.address() as AddressInfo).port, drain };
+}
+
+function listen(server: Server, { host, port }: Address): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, ...(host !== undefined && { host }) }, () => {
+      server.off('error', reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+/** Idle connections end now, busy ones with their answer, what is left at the end of the time is cut. */
+function closeWithin(server: Server, timeoutMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -4,7 +4,7 @@ import { Deployment } from './deployment.ts';
 import { duration } from './duration.ts';
 import { access, auth, ejection, healthCheck, limits, maxConcurrentPerEndpoint, queue, Retry } from './policy.ts';
 import { count } from './quantity.ts';
-import { resource } from './resource.ts';
+import { reader, resource } from './resource.ts';
 import { rule } from './rule.ts';
 import { commonStatus } from './status.ts';
 import { modelName, text } from './text.ts';
@@ -85,8 +85,7 @@ const Status = z.strictObject({
   selector: text({ max: 1_024 }).optional().describe('Label selector of those Pods, for autoscalers.'),
 });
 
-/** An EmbeddingInstance, with every default filled in as the API server fills them. */
-export const EmbeddingInstance = rule(
+const Schema = rule(
   rule(
     resource(
       'EmbeddingInstance',
@@ -107,4 +106,7 @@ export const EmbeddingInstance = rule(
       spec.deployment === undefined || (metadata.name.length <= 63 && new RegExp(DNS_1035).test(metadata.name)),
   },
 ).describe('Embedding servers behind one instance name.');
+
+/** An EmbeddingInstance, with every default filled in as the API server fills them. */
+export const EmbeddingInstance = reader(Schema);
 export type EmbeddingInstance = z.output<typeof EmbeddingInstance>;

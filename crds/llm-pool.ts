@@ -14,7 +14,7 @@ import {
   Retry,
 } from './policy.ts';
 import { count } from './quantity.ts';
-import { resource } from './resource.ts';
+import { reader, resource } from './resource.ts';
 import { rule } from './rule.ts';
 import { commonStatus, statusModels } from './status.ts';
 import { dnsLabel, modelName, PATH, text } from './text.ts';
@@ -134,10 +134,12 @@ const Status = z.strictObject({
   models: statusModels.optional().describe('The names it really has.'),
 });
 
-/** An LLMPool, with every default filled in as the API server fills them. */
-export const LLMPool = resource(
+const Schema = resource(
   'LLMPool',
   Spec.describe('What the pool is.'),
   Status.describe('What the operator says about it.'),
 ).describe('Servers of large language models behind one or more model names.');
+
+/** An LLMPool, with every default filled in as the API server fills them. */
+export const LLMPool = reader(Schema);
 export type LLMPool = z.output<typeof LLMPool>;

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { withoutNulls } from './nulls.ts';
 
 export const GROUP = 'sluice.dev';
 export const VERSION = 'v1alpha1';
@@ -16,7 +17,7 @@ export const Metadata = z.looseObject({
   annotations: z.record(z.string(), z.string()).exactOptional(),
 });
 
-/** A whole CR of one kind. */
+/** A whole CR of one kind, as it is written. */
 export function resource<const K extends string, Spec extends z.ZodType, Status extends z.ZodType>(
   kind: K,
   spec: Spec,
@@ -29,4 +30,9 @@ export function resource<const K extends string, Spec extends z.ZodType, Status 
     spec,
     status: status.optional(),
   });
+}
+
+/** Reads a CR as the API server does: nulls that mean nothing are dropped before defaults are filled in. */
+export function reader<S extends z.ZodType>(schema: S) {
+  return z.preprocess((value) => withoutNulls(schema, value), schema);
 }

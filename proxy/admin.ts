@@ -4,8 +4,8 @@ import type { Registry } from 'prom-client';
 import type { Documents } from './config/documents.ts';
 import type { ConfigReport } from './config/schema.ts';
 import type { Snapshot } from './config/snapshot.ts';
-import { matchInstance } from './match.ts';
 import { describeInstance, describePool, listInstances } from './describe.ts';
+import { matchInstance } from './match.ts';
 
 export interface AdminDeps {
   readonly snapshot: () => Snapshot;

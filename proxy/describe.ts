@@ -40,7 +40,9 @@ export function describePool(state: PoolState): PoolView[] {
   if (pool?.kind !== 'LLMPool') return [];
   const { namespace, name, models, revision } = pool;
   const { inFlight, waiters } = state;
-  return [{ namespace, name, models, revision, queue: { depth: waiters.size }, inFlight, endpoints: endpointsOf(pool) }];
+  return [
+    { namespace, name, models, revision, queue: { depth: waiters.size }, inFlight, endpoints: endpointsOf(pool) },
+  ];
 }
 
 export function listInstances(snapshot: Snapshot): InstanceView[] {

@@ -1,5 +1,5 @@
-import type { Connections } from './upstream/connections.ts';
 import type { PoolSeries } from './metrics/series.ts';
+import type { Connections } from './upstream/connections.ts';
 
 /**
  * A pool in two halves. `Pool` is what a document says, immutable, new with each change. `PoolState` is what the proxy

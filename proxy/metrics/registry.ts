@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import type { Documents } from '../config/documents.ts';
 import type { Snapshot } from '../config/snapshot.ts';
 import type { PoolState } from '../pool.ts';
-import { type Counter, type Histogram, type PoolSeries, type ProxySeries } from './series.ts';
+import type { Counter, Histogram, PoolSeries, ProxySeries } from './series.ts';
 
 /** Where the numbers are when somebody scrapes. */
 export interface MetricSources {
@@ -43,7 +43,9 @@ export const FAMILIES: readonly Family[] = [
     help: 'Requests answered, by pool and status; 499: the client left first.',
     type: 'counter',
     collect: (sources) =>
-      eachSeries(sources, (pool, { requests }) => counterSamples(requests, (code) => ({ pool, protocol: 'http', code }))),
+      eachSeries(sources, (pool, { requests }) =>
+        counterSamples(requests, (code) => ({ pool, protocol: 'http', code })),
+      ),
   },
   {
     name: 'sluice_request_duration_seconds',
@@ -204,6 +206,9 @@ function histogramSamples(name: string, histogram: Histogram, labels: Sample['la
     samples.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: total });
   });
   if (total === 0) return [];
-  samples.push({ metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: total });
+  samples.push(
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: total },
+  );
   return samples;
 }

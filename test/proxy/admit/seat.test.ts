@@ -1,0 +1,133 @@
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { createSeat, leave, type Seat, standUp, takeSeat } from '../../../proxy/admit/seat.ts';
+import { createCall, endCall } from '../../../proxy/call.ts';
+import type { Endpoint, PoolState } from '../../../proxy/pool.ts';
+import { poolOf, stateOf } from '../balance/pools.ts';
+
+/** Seats of one endpoint with this many slots. */
+function state(maxConcurrent: number, queue = { maxDepth: 2, timeoutMs: 1_000 }): PoolState {
+  return stateOf(poolOf([{ name: 'a', maxConcurrent }], { queue }));
+}
+
+function sit(pool: PoolState): { seat: Seat; taken: ReturnType<typeof takeSeat>; call: ReturnType<typeof createCall> } {
+  const seat = createSeat(pool);
+  const call = createCall();
+  return { seat, call, taken: takeSeat(seat, call) };
+}
+
+const slots = (pool: PoolState): number[] => [
+  pool.inFlight,
+  pool.current?.tiers[0]?.backends[0]?.endpoints[0]?.state.inFlight ?? -1,
+];
+
+afterEach(() => vi.useRealTimers());
+
+describe('a seat', () => {
+  test('is had at once while one is free, and holds one slot of the pool and one of the endpoint', () => {
+    const pool = state(1);
+    expect((sit(pool).taken as Endpoint).address).toBe('a-0');
+    expect(slots(pool)).toEqual([1, 1]);
+  });
+
+  test('gives each slot back once, however often it is left', () => {
+    const pool = state(3);
+    const first = sit(pool);
+    sit(pool);
+    for (let n = 0; n < 3; n += 1) {
+      standUp(first.seat);
+      leave(first.seat);
+    }
+    expect(slots(pool)).toEqual([1, 1]);
+  });
+
+  test('keeps the pool’s slot between two attempts', () => {
+    const pool = state(1);
+    const { seat } = sit(pool);
+    standUp(seat);
+    expect(slots(pool)).toEqual([1, 0]);
+    leave(seat);
+    expect(slots(pool)).toEqual([0, 0]);
+  });
+
+  test('[P-9] is waited for first come, first served', async () => {
+    const pool = state(1);
+    const first = sit(pool);
+    const second = sit(pool);
+    const third = sit(pool);
+    const order: string[] = [];
+    void (second.taken as Promise<unknown>).then(() => order.push('second'));
+    void (third.taken as Promise<unknown>).then(() => order.push('third'));
+    leave(first.seat);
+    await second.taken;
+    leave(second.seat);
+    await third.taken;
+    expect(order).toEqual(['second', 'third']);
+    expect(slots(pool)).toEqual([1, 1]);
+  });
+
+  test('the pool’s own maxConcurrent is kept to as well', () => {
+    const pool = stateOf(poolOf([{ name: 'a' }], { maxConcurrent: 1 }));
+    sit(pool);
+    expect(sit(pool).taken).toBeInstanceOf(Promise);
+    expect(pool.waiters.size).toBe(1);
+  });
+
+  test('[P-6] is refused at once when the queue is full, with a Retry-After that grows with the queue', () => {
+    const pool = state(1);
+    pool.meanSeconds = 10;
+    sit(pool);
+    sit(pool);
+    sit(pool);
+    const refusal = (): void => void sit(pool);
+    expect(refusal).toThrow(expect.objectContaining({ code: 'queue_full', retryAfterSeconds: 30 }));
+  });
+
+  test('[P-6] is refused when none came free in time, and the queue forgets who left', async () => {
+    vi.useFakeTimers();
+    const pool = state(1);
+    sit(pool);
+    const waiting = sit(pool);
+    const refusal = expect(waiting.taken).rejects.toMatchObject({ code: 'queue_timeout' });
+    vi.advanceTimersByTime(1_000);
+    await refusal;
+    expect(pool.waiters.size).toBe(0);
+    expect(slots(pool)).toEqual([1, 1]);
+  });
+
+  test('whoever leaves the queue takes no slot and lets the next one pass', async () => {
+    const pool = state(1);
+    const first = sit(pool);
+    const gone = sit(pool);
+    const next = sit(pool);
+    endCall(gone.call, 'client');
+    expect(await gone.taken).toBeUndefined();
+    leave(gone.seat);
+    leave(first.seat);
+    expect(((await next.taken) as Endpoint).address).toBe('a-0');
+    expect(slots(pool)).toEqual([1, 1]);
+  });
+
+  test('a hundred thousand calls that come, wait, leave or fail leave no slot taken', async () => {
+    const pool = state(3, { maxDepth: 100_000, timeoutMs: 0 });
+    let seed = 7;
+    const random = (below: number): number => {
+      seed = (seed * 48_271) % 2_147_483_647;
+      return seed % below;
+    };
+    const open: ReturnType<typeof sit>[] = [];
+    for (let n = 0; n < 100_000; n += 1) {
+      if (open.length < 40 && random(2) === 0) open.push(sit(pool));
+      const [some] = open.splice(random(open.length + 1), 1);
+      if (some === undefined) continue;
+      if (some.taken instanceof Promise && random(2) === 0) endCall(some.call, 'client');
+      void Promise.resolve(some.taken).then(() => leave(some.seat));
+      if (n % 100 === 0) await Promise.resolve();
+    }
+    for (const { seat, call } of open) {
+      endCall(call, 'client');
+      leave(seat);
+    }
+    await vi.waitFor(() => expect(slots(pool)).toEqual([0, 0]));
+    expect(pool.waiters.size).toBe(0);
+  });
+});

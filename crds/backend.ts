@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { mapOf, namedList } from './list.ts';
 import { portOrName } from './quantity.ts';
 import { rule } from './rule.ts';
-import { dnsLabel, headerName, objectName, PATH, TOKEN, text } from './text.ts';
+import { dnsLabel, objectName, PATH, settableHeader, TOKEN, text } from './text.ts';
 
 const PORT = '([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])';
 const HOST = '([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|\\[[0-9A-Fa-f:.]+\\])';
@@ -47,7 +47,7 @@ export const Auth = z.strictObject({
   secretKeyRef: SecretKeyRef.describe(
     'Where the credential is. The Secret must have the label sluice.dev/credential: "true".',
   ),
-  header: headerName.default('authorization').describe('The header it is sent in.'),
+  header: settableHeader.default('authorization').describe('The header it is sent in.'),
   scheme: text({ max: 64, pattern: `^(${TOKEN})?$`, message: 'must be empty or one word' })
     .optional()
     .describe(
@@ -71,7 +71,7 @@ const setting = <S extends z.ZodType<string>, V extends z.ZodType<string>>(name:
     },
   );
 
-const Header = setting(headerName, headerValue);
+const Header = setting(settableHeader, headerValue);
 export const Headers = namedList(Header, { key: 'name', max: 32 });
 const QueryParameter = setting(text({ min: 1, max: 256 }), text({ max: 4_096 }));
 export const Query = namedList(QueryParameter, { key: 'name', max: 32 });

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { type Fault, keyword } from './rule.ts';
+import { type Fault, keyword, rule } from './rule.ts';
 
 export interface TextOptions {
   /** In characters, as the API server counts them: an emoji is one. */
@@ -65,4 +65,15 @@ export const headerName = text({
   max: 256,
   pattern: `^${TOKEN}$`,
   message: 'must be a header name: letters, digits and the signs of RFC 9110',
+});
+
+/** Headers that belong to the connection or frame the body: set by hand they would break or smuggle a request. */
+const OF_THE_CONNECTION =
+  'connection content-length expect host keep-alive proxy-connection te trailer transfer-encoding upgrade'.split(' ');
+
+/** A header that may be set on a call. */
+export const settableHeader = rule(headerName, {
+  cel: `!(self.lowerAscii() in [${OF_THE_CONNECTION.map((name) => `'${name}'`).join(', ')}])`,
+  message: `must not be a header of the connection itself: ${OF_THE_CONNECTION.join(', ')}`,
+  check: (name) => !OF_THE_CONNECTION.includes(name.toLowerCase()),
 });

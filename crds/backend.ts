@@ -7,21 +7,24 @@ import { dnsLabel, objectName, PATH, settableHeader, TOKEN, text } from './text.
 const PORT = '([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])';
 const HOST = '([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|\\[[0-9A-Fa-f:.]+\\])';
 const URL_FORM = `^https?://${HOST}(:${PORT})?(/${PATH})?$`;
+const IPV6 = '\\[(fe[89ab][0-9a-f]:|fd00:ec2::254\\]|fd20:ce::254\\])';
+const NAMED = '(100[.]100[.]100[.]200|168[.]63[.]129[.]16|metadata[.]google[.]internal)[.]?([:/]|$)';
 // Plain spellings only: what hides an address otherwise is found by the operator, and by the proxy once resolved.
-const FORBIDDEN_HOST =
-  '^https?://(169[.]254[.]|\\[[fF][eE][89aAbB][0-9a-fA-F]:|\\[[fF][dD]00:[eE][cC]2::254\\]|100[.]100[.]100[.]200([:/]|$)|([mM][eE][tT][aA][dD][aA][tT][aA][.][gG][oO][oO][gG][lL][eE][.][iI][nN][tT][eE][rR][nN][aA][lL])[.]?([:/]|$))';
+const FORBIDDEN_HOST = `^https?://(169[.]254[.]|${IPV6}|${NAMED})`;
+
+const isForbidden = matcher(FORBIDDEN_HOST);
 
 /** Where a server is: base address of every call. */
 export const url = rule(
   rule(text({ min: 1, max: 2_048 }), {
     cel: `self.matches(${celString(URL_FORM)})`,
     message: 'url must be http:// or https://, a host, and at most a port and a path: no userinfo, query or fragment',
-    check: (value) => new RegExp(URL_FORM).test(value),
+    check: matcher(URL_FORM),
   }),
   {
-    cel: `!self.matches(${celString(FORBIDDEN_HOST)})`,
+    cel: `!self.lowerAscii().matches(${celString(FORBIDDEN_HOST)})`,
     message: 'url must not be a link-local or metadata address',
-    check: (value) => !new RegExp(FORBIDDEN_HOST).test(value),
+    check: (value) => !isForbidden(value.toLowerCase()),
   },
 );
 
@@ -123,6 +126,11 @@ export function podsBackend(path: string) {
     port: portOrName(15).describe('The port, by number or by the name of a container port.'),
     path: basePath(path).describe('Base path of every call.'),
   });
+}
+
+function matcher(pattern: string): (value: string) => boolean {
+  const expression = new RegExp(pattern);
+  return (value) => expression.test(value);
 }
 
 /** A CEL string literal; JSON's escapes are CEL's. */

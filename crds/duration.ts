@@ -4,6 +4,10 @@ import { text } from './text.ts';
 
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 const PART = '([0-9]{1,8})(?:[.]([0-9]{1,3}))?(ms|s|m|h)';
+/** How the API server recognises one. */
+export const DURATION_PATTERN = '^([0-9]{1,8}([.][0-9]{1,3})?(ms|s|m|h))+$';
+const FORM = new RegExp(DURATION_PATTERN);
+const PARTS = new RegExp(PART, 'g');
 const MAX_MS = 24 * UNIT_MS.h;
 
 /**
@@ -21,7 +25,7 @@ export const duration: z.ZodString = rule(
   text({
     min: 2,
     max: 32,
-    pattern: '^([0-9]{1,8}([.][0-9]{1,3})?(ms|s|m|h))+$',
+    pattern: DURATION_PATTERN,
     message: 'must be a duration like 250ms, 30s or 1m30s',
   }),
   {
@@ -33,9 +37,9 @@ export const duration: z.ZodString = rule(
 
 // In thousandths of a millisecond sums stay whole numbers: what Go decides about 24h decides this too.
 function exactMs(text: string): number | undefined {
-  if (!new RegExp(`^(?:${PART})+$`).test(text)) return undefined;
+  if (!FORM.test(text)) return undefined;
   let thousandths = 0;
-  for (const [, whole, fraction = '', unit] of text.matchAll(new RegExp(PART, 'g'))) {
+  for (const [, whole, fraction = '', unit] of text.matchAll(PARTS)) {
     thousandths += (Number(whole) * 1_000 + Number(fraction.padEnd(3, '0'))) * UNIT_MS[unit as keyof typeof UNIT_MS];
   }
   return thousandths / 1_000;

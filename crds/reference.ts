@@ -1,4 +1,5 @@
 import type * as z from 'zod';
+import { DURATION_PATTERN } from './duration.ts';
 import { GROUP, VERSION } from './resource.ts';
 import { type Node, structural } from './structural.ts';
 
@@ -28,6 +29,7 @@ function section({ kind, shortName, schema }: Documented): string[] {
     '',
     `${text(root)} \`kubectl get ${shortName}\`.`,
     '',
+    ...rules(root),
     ...table('spec', spec),
     ...table('status', status),
   ];
@@ -35,17 +37,19 @@ function section({ kind, shortName, schema }: Documented): string[] {
 
 function table(name: string, node: Node | undefined): string[] {
   if (node === undefined) return [];
-  const head = [`### ${name}`, '', text(node), ''];
-  const rules = validations(node).map((rule) => `- ${rule}`);
   return [
-    ...head,
-    ...rules,
-    ...(rules.length > 0 ? [''] : []),
+    ...[`### ${name}`, '', text(node), ''],
+    ...rules(node),
     '| field | type | default | what |',
     '| --- | --- | --- | --- |',
     ...rows(node, ''),
     '',
   ];
+}
+
+function rules(node: Node): string[] {
+  const lines = validations(node).map((message) => `- ${message}`);
+  return lines.length > 0 ? [...lines, ''] : [];
 }
 
 function rows(node: Node, path: string): string[] {
@@ -78,7 +82,7 @@ function typeOf(field: Node): string {
   if (isNode(field['additionalProperties'])) {
     return `map of ${typeOf(field['additionalProperties'])}, ${bounds(field, 'minProperties', 'maxProperties')}`;
   }
-  return `${field['type']}${range(field)}`;
+  return isDuration(field) ? 'duration' : `${field['type']}${range(field)}`;
 }
 
 function range(field: Node): string {
@@ -92,12 +96,13 @@ function bounds(field: Node, min: string, max: string): string {
 }
 
 function validations(node: Node): string[] {
-  const rules = node['x-kubernetes-validations'];
-  return Array.isArray(rules) ? rules.map(({ message }) => sentence(String(message))) : [];
+  const declared = node['x-kubernetes-validations'];
+  if (!Array.isArray(declared) || isDuration(node)) return [];
+  return declared.map(({ message }) => `Rule: ${message}.`);
 }
 
-function sentence(message: string): string {
-  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+function isDuration(node: Node): boolean {
+  return node['pattern'] === DURATION_PATTERN;
 }
 
 function fields(node: Node): Readonly<Record<string, Node>> {

@@ -117,7 +117,12 @@ describe('a bad document', () => {
     await turn();
     expect(served.size).toBe(0);
     expect(documents.reports()).toEqual([
-      { ...ownerOf('chat'), state: 'rejected', revision: expect.any(String), message: expect.stringContaining('models: ') },
+      {
+        ...ownerOf('chat'),
+        state: 'rejected',
+        revision: expect.any(String),
+        message: expect.stringContaining('models: '),
+      },
       { ...ownerOf('code'), state: 'rejected', revision: revisionOf('{'), message: expect.stringContaining('JSON') },
     ]);
   });
@@ -176,7 +181,12 @@ describe('a bad document', () => {
     documents.put('chat-0.json', endpoints('chat', 0, [endpoint('10.0.0.1')]));
     await turn();
     const bad = revisionOf(pool('chat', { maxConcurrent: 13 }));
-    expect(reports).toContainEqual({ ...ownerOf('chat'), state: 'rejected', revision: bad, message: 'maxConcurrent: not 13' });
+    expect(reports).toContainEqual({
+      ...ownerOf('chat'),
+      state: 'rejected',
+      revision: bad,
+      message: 'maxConcurrent: not 13',
+    });
     // The last good document stays, with today's addresses.
     expect(served.get(CHAT)?.revision).toBe(revisionOf(pool('chat')));
     expect(served.get(CHAT)?.endpoints).toHaveLength(1);

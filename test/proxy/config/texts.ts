@@ -1,7 +1,12 @@
-import { createDocuments, type Documents, type DocumentsOptions, type OwnerInput } from '../../../proxy/config/documents.ts';
+import type { Log } from '../../../program/log.ts';
+import {
+  createDocuments,
+  type Documents,
+  type DocumentsOptions,
+  type OwnerInput,
+} from '../../../proxy/config/documents.ts';
 import { canonicalJson } from '../../../proxy/config/encode.ts';
 import { type ConfigReport, type EndpointEntry, type Owner, ownerKey } from '../../../proxy/config/schema.ts';
-import type { Log } from '../../../program/log.ts';
 
 export type Loaded = Exclude<OwnerInput, { removed: true }>;
 

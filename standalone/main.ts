@@ -1,0 +1,71 @@
+import { statSync } from 'node:fs';
+import { translate } from '../operator/translate/translate.ts';
+import type { FlagSpec } from '../program/flag-spec.ts';
+import { UsageError } from '../program/flags.ts';
+import { createLog } from '../program/log.ts';
+import { onTermination } from '../program/signals.ts';
+import { flagsOrExit } from '../program/start.ts';
+import { DOOR_FLAGS, doorOptions } from '../proxy/flags.ts';
+import { startProxy } from '../proxy/start.ts';
+import { check } from './check.ts';
+import { createFeed } from './feed.ts';
+import { followFolders } from './follow.ts';
+import { gather, OPTIONS, resourcesOf } from './gather.ts';
+import { lookInto } from './look.ts';
+import { shelve } from './shelf.ts';
+
+const PROGRAM = 'standalone';
+const FLAGS = {
+  dirs: { type: 'arguments', description: 'folders whose *.yaml files are read and followed' },
+  check: {
+    type: 'boolean',
+    description: 'print the conditions of each resource, exit 1 if one is refused or a file cannot be read',
+  },
+  ...DOOR_FLAGS,
+} as const satisfies FlagSpec;
+
+const flags = flagsOrExit(PROGRAM, FLAGS);
+const log = createLog({ level: flags.logLevel, program: PROGRAM });
+
+try {
+  requireFolders(flags.dirs);
+  await (flags.check ? printCheck() : serve());
+} catch (error) {
+  if (error instanceof UsageError) process.stderr.write(`${error.message}\n`);
+  else log.error({ err: error }, 'standalone cannot start');
+  await log.flush();
+  process.exit(error instanceof UsageError ? 2 : 1);
+}
+
+/** A folder that is missing from the start is a slip of the hand; one that goes later is waited for. */
+function requireFolders(dirs: readonly string[]): void {
+  if (dirs.length === 0) throw new UsageError(`${PROGRAM}: name at least one folder of *.yaml files; see --help`);
+  for (const dir of dirs) {
+    const stats = statSync(dir, { throwIfNoEntry: false });
+    if (stats === undefined) throw new UsageError(`${PROGRAM}: there is no folder ${dir}`);
+    if (!stats.isDirectory()) throw new UsageError(`${PROGRAM}: ${dir} is not a folder`);
+  }
+}
+
+async function printCheck(): Promise<void> {
+  const look = await lookInto(flags.dirs);
+  const shelf = shelve(new Map(), look, process.env);
+  const gathered = gather(shelf);
+  const translations = translate(resourcesOf(gathered, new Map()), OPTIONS);
+  const { text, isRefused } = check({ translations, faults: gathered.faults, shelf, unreadable: look.unreadable });
+  process.stdout.write(`${text}\n`);
+  process.exitCode = isRefused ? 1 : 0;
+}
+
+async function serve(): Promise<void> {
+  const proxy = await startProxy(doorOptions(PROGRAM, flags, { log, allowLoopback: true }));
+  const feed = createFeed(proxy.documents, log);
+  const files = await followFolders({ dirs: flags.dirs, env: process.env, changed: feed.update });
+  log.info({ httpPort: proxy.httpPort, adminPort: proxy.adminPort, folders: flags.dirs }, 'listening');
+  onTermination(async () => {
+    log.info({}, 'draining');
+    await proxy.drain();
+    await files.stop();
+    await log.flush();
+  });
+}

@@ -1,7 +1,7 @@
 import { echo, ProxyError } from '../errors.ts';
 
 /** Where a request goes, by its path. Queries are as they came, without the `?`. */
-export type ParsedPath =
+export type Path =
   /** Any OpenAI-shaped path; `rest` is what follows `/v1`, its slash included. */
   | { readonly kind: 'openai'; readonly rest: string; readonly query: string }
   /** TEI's REST of one instance; `name` is its instanceName or `namespace/name`. */
@@ -40,7 +40,7 @@ const INSTANCES = '/instances/';
  * Reads a request's target. Throws `bad_request` for what two servers could read in two ways (dot segments, empty
  * segments, backslashes, anything encoded but a name's slash) and `unknown_path` for what is not served.
  */
-export function parsePath(target: string): ParsedPath {
+export function parsePath(target: string): Path {
   const mark = target.indexOf('?');
   const end = mark === -1 ? target.length : mark;
   const query = mark === -1 ? '' : target.slice(mark + 1);
@@ -55,14 +55,14 @@ export function parsePath(target: string): ParsedPath {
   return { kind: 'openai', rest: target.slice(3, end), query };
 }
 
-function models(target: string, end: number): ParsedPath {
+function models(target: string, end: number): Path {
   if (end === MODELS.length) return { kind: 'models', id: undefined };
   const start = MODELS.length + 1;
   checkSegments(target, start, end, true);
   return { kind: 'models', id: decodeSlashes(target.slice(start, end)) };
 }
 
-function instance(target: string, end: number, query: string): ParsedPath {
+function instance(target: string, end: number, query: string): Path {
   const slash = target.indexOf('/', INSTANCES.length);
   const nameEnd = slash === -1 || slash > end ? end : slash;
   const name = target.slice(INSTANCES.length, nameEnd);

@@ -29,13 +29,13 @@ export const url = rule(
 );
 
 /** A base path: empty, or with a slash in front. */
-export function basePath(path: string): z.ZodDefault<z.ZodString> {
+function basePath(path: string): z.ZodDefault<z.ZodString> {
   return text({ max: 1_024, pattern: `^(/${PATH})?$`, message: 'must be empty or begin with "/"' }).default(path);
 }
 
 const secretKey = text({ min: 1, max: 253, pattern: '^[-._a-zA-Z0-9]+$', message: 'must be a key of a Secret' });
 
-export const SecretKeyRef = z
+const SecretKeyRef = z
   .strictObject({
     name: objectName.describe('The Secret, in the namespace of this object.'),
     key: secretKey.describe('The key in the Secret.'),

@@ -19,7 +19,7 @@ import { rule } from './rule.ts';
 import { commonStatus, statusModels } from './status.ts';
 import { dnsLabel, modelName, PATH, text } from './text.ts';
 
-export const Backend = rule(
+const Backend = rule(
   z.strictObject({
     name: dnsLabel.describe('Its name, unique in the pool.'),
     url: url.optional().describe('Base URL of a server. Exactly one of url, service and pods.'),

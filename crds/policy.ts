@@ -49,7 +49,7 @@ const limit = z.strictObject({
   requestsPerMinute: count().optional().describe('Requests a minute. Absent: unlimited.'),
   tokensPerMinute: count().optional().describe('Tokens a minute, prompt and answer. Absent: unlimited.'),
 });
-export const Limits = z.strictObject({
+const Limits = z.strictObject({
   pool: limit.optional().describe('For all clients together.'),
   perClient: limit.optional().describe('For each client key.'),
 });

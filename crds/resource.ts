@@ -5,7 +5,7 @@ export const GROUP = 'sluice.dev';
 export const VERSION = 'v1alpha1';
 
 /** Metadata as the API server stores it. It checks them itself, so unknown fields pass here. */
-export const Metadata = z.looseObject({
+const Metadata = z.looseObject({
   name: z.string(),
   namespace: z.string().default('default'),
   uid: z.string().exactOptional(),

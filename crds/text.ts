@@ -29,7 +29,7 @@ export function text({ max, min = 0, pattern, message = `must match ${pattern}` 
   });
 }
 
-export const DNS_LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
+const DNS_LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
 /** A header name or an authentication scheme, RFC 9110 §5.6.2. */
 export const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 /** What may stand in a path: RFC 3986 pchar, percent signs and slashes. */

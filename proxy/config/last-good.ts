@@ -11,6 +11,7 @@ const COMPLETE = 'complete.json';
 const OWNER_FILE = /^[0-9a-f]{40}\.json$/;
 const LEFT_BEHIND = /^\.([0-9a-f]{40}|complete)\.json\.[0-9a-f-]+\.tmp$/;
 const WRITE_AFTER_MS = 1_000;
+const RETRY_MS = 10_000;
 
 export interface LastGoodKeeper {
   /** Everything there is was read: what else the folder holds is old. */
@@ -52,6 +53,7 @@ export function keepLastGood({ dir, documents, log, writeAfterMs = WRITE_AFTER_M
       if (reason !== complaint)
         log.error({ dir, reason }, 'the last good documents cannot be written; serving goes on');
       complaint = reason;
+      timer ??= setTimeout(() => void flush(), RETRY_MS).unref();
     }
   };
 

@@ -6,7 +6,7 @@ import type { Log } from '../program/log.ts';
 import type { Documents } from '../proxy/config/documents.ts';
 import { canonicalJson } from '../proxy/config/encode.ts';
 import type { CredentialsDocument } from '../proxy/config/schema.ts';
-import { gather, OPTIONS, resourcesOf } from './gather.ts';
+import { type Gathered, gather, OPTIONS, resourcesOf } from './gather.ts';
 import type { Look } from './look.ts';
 import { createSpeaker } from './say.ts';
 import type { Shelf } from './shelf.ts';
@@ -16,10 +16,11 @@ interface Served {
   readonly credentials: Pick<CredentialsDocument, 'id' | 'values'>;
 }
 
-/** Gives what the files say to the proxy's documents, and says in the log what is wrong with them. */
+/** Gives what the files say to the proxy's documents; what is refused is reported there, beside what it was before. */
 export function createFeed(documents: Documents, log: Log): { readonly update: (shelf: Shelf, look: Look) => void } {
-  const served = new Map<string, Served>();
   const say = createSpeaker(log);
+  const served = new Map<string, Served>();
+  let failing: ReadonlyMap<string, string> = new Map();
 
   const update = (shelf: Shelf, look: Look): void => {
     const gathered = gather(shelf);
@@ -27,7 +28,8 @@ export function createFeed(documents: Documents, log: Log): { readonly update: (
     const translations = translate(resourcesOf(gathered, published), OPTIONS);
     for (const [key, translation] of translations) serve(key, translation);
     for (const key of served.keys()) if (!translations.has(key)) withdraw(key);
-    say(gathered, translations, look);
+    report(refusals(gathered, translations));
+    say(translations, look);
     documents.settle();
   };
 
@@ -54,9 +56,27 @@ export function createFeed(documents: Documents, log: Log): { readonly update: (
     documents.remove(credentialsOf(key));
   };
 
+  const report = (now: ReadonlyMap<string, string>): void => {
+    for (const [source, message] of now) documents.fail(source, message);
+    for (const source of failing.keys()) if (!now.has(source) && !served.has(source)) documents.remove(source);
+    failing = now;
+  };
+
   return { update };
 }
 
 function credentialsOf(key: string): string {
   return `${key} credentials`;
+}
+
+/** What is not taken as it stands, by the object or else the file, and why. */
+function refusals({ faults }: Gathered, translations: ReadonlyMap<string, Translation>): ReadonlyMap<string, string> {
+  const messages = new Map<string, string[]>();
+  const add = (source: string, message: string) => messages.set(source, [...(messages.get(source) ?? []), message]);
+  for (const { file, key, message } of faults) add(key ?? file, key === undefined ? message : `${file}: ${message}`);
+  for (const [key, { verdicts }] of translations) {
+    const denial = verdicts.find(({ type, status }) => type === 'Accepted' && status === 'False');
+    if (denial !== undefined) add(key, denial.message);
+  }
+  return new Map([...messages].map(([source, all]) => [source, all.join('; ')]));
 }

@@ -15,7 +15,7 @@ function run(name: string, text: string): { status: number | null; lastLine: str
   mkdirSync(root);
   writeFileSync(join(root, 'a.test.ts'), text);
   const vitest = join(process.cwd(), 'node_modules/vitest/vitest.mjs');
-  const args = [vitest, 'run', '--root', root, '--config=false', '--reporter=default', `--reporter=${reporter}`];
+  const args = [vitest, 'run', '--root', root, '--reporter=default', `--reporter=${reporter}`];
   const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: folder });
   return { status, lastLine: stdout.trimEnd().split('\n').at(-1) };
 }

@@ -4,8 +4,6 @@ import { ACCOUNT_DIR, accountCredentials, type CredentialSource, type Credential
 import type { KubeObject } from './object.ts';
 import { createPacer, type Pacer, resourceOfPath } from './pace.ts';
 
-export { ApiError } from './api-error.ts';
-
 export interface KubeRequest {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
@@ -43,6 +41,8 @@ export interface ClientOptions {
   readonly kubeconfig?: string | undefined;
   readonly serviceAccountDir?: string | undefined;
   readonly env: Record<string, string | undefined>;
+  /** Monotonic, in ms: when credentials are read again. */
+  readonly clock?: () => number;
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -55,7 +55,7 @@ const REREAD_MS = 60_000;
  * when credentials cannot be read.
  */
 export async function openClient(options: ClientOptions): Promise<KubeClient> {
-  const session = await openSession(await credentialSource(options));
+  const session = await openSession(await credentialSource(options), options.clock ?? (() => performance.now()));
   const pacer = createPacer();
   return {
     namespace: session.current().credentials.namespace,
@@ -91,12 +91,12 @@ interface Session {
 }
 
 /** One dispatcher for all calls; only a changed CA or certificate replaces it. */
-async function openSession(source: CredentialSource): Promise<Session> {
+async function openSession(source: CredentialSource, clock: () => number): Promise<Session> {
   let line = connect(await source(false));
-  let readAt = performance.now();
+  let readAt = clock();
   let reading: Promise<void> | undefined;
   const read = async (refused: boolean): Promise<void> => {
-    readAt = performance.now();
+    readAt = clock();
     const credentials = await source(refused);
     const old = line;
     line = sameTls(old.credentials, credentials) ? { credentials, agent: old.agent } : connect(credentials);
@@ -114,7 +114,7 @@ async function openSession(source: CredentialSource): Promise<Session> {
   return {
     current: () => line,
     fresh: async () => {
-      if (performance.now() - readAt >= REREAD_MS) await reread(false);
+      if (clock() - readAt >= REREAD_MS) await reread(false);
       return line;
     },
     renew: async (refused) => {

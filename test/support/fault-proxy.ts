@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type IncomingMessage, request, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -11,10 +11,16 @@ export interface Fault {
   readonly times?: number;
   /** Waits before anything else. */
   readonly delayMs?: number;
-  /** Answers this and does not ask the API server; absent: its own answer passes. */
-  readonly answer?: { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string };
+  /** Given instead of asking the API server; absent: its own answer passes. */
+  readonly answer?: FaultAnswer;
   /** Lets so many bytes of the API server's body pass, then cuts the connection. */
   readonly cutAfterBytes?: number;
+}
+
+export interface FaultAnswer {
+  readonly status: number;
+  readonly headers?: Record<string, string>;
+  readonly body?: string;
 }
 
 export interface SeenRequest {
@@ -36,7 +42,8 @@ export interface FaultProxy {
   readonly stall: (which: 'existing' | 'all') => void;
   /** New connections pass again; stalled ones stay so. */
   readonly resume: () => void;
-  readonly connections: () => number;
+  /** How many connections were ever made. */
+  readonly accepted: () => number;
   readonly close: () => Promise<void>;
 }
 
@@ -53,7 +60,7 @@ export async function startFaultProxy(api: { readonly url: string; readonly caFi
       faults.add(armed);
       return () => faults.delete(armed);
     },
-    ...{ cut: relay.cut, stall: relay.stall, resume: relay.resume, connections: relay.connections },
+    ...{ cut: relay.cut, stall: relay.stall, resume: relay.resume, accepted: relay.accepted },
     close: async () => {
       door.closeAllConnections();
       relay.cut();
@@ -99,18 +106,9 @@ function passOn(
   agent: https.Agent,
   cutAfterBytes = Number.POSITIVE_INFINITY,
 ): void {
-  const { hostname, port } = new URL(target);
-  const options = {
-    protocol: 'https:',
-    hostname,
-    port,
-    agent,
-    method: req.method,
-    path: req.url,
-    headers: req.headers,
-  };
   let left = cutAfterBytes;
-  const onward = request(options as Parameters<typeof request>[0] & object, (answer) => {
+  const options = { agent, method: req.method, headers: req.headers };
+  const onward = https.request(new URL(req.url ?? '/', target), options, (answer) => {
     res.writeHead(answer.statusCode ?? 502, answer.headers);
     res.flushHeaders();
     answer.on('data', (chunk: Buffer) => {
@@ -119,7 +117,7 @@ function passOn(
       // Once what was let through is out.
       if (left <= 0) setImmediate(() => res.destroy());
     });
-    answer.on('end', () => res.end());
+    answer.on('end', () => left > 0 && res.end());
     answer.on('error', () => res.destroy());
   });
   onward.on('error', () => res.destroy());
@@ -132,14 +130,16 @@ interface Relay {
   readonly cut: () => void;
   readonly stall: FaultProxy['stall'];
   readonly resume: () => void;
-  readonly connections: () => number;
+  readonly accepted: () => number;
 }
 
 /** The part that knows only bytes: a stalled pair is read no more, so neither data nor FIN gets through. */
 async function startRelay(port: number): Promise<Relay> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let stalled = false;
+  let accepted = 0;
   const server = createServer((outer) => {
+    accepted += 1;
     const inner = connect(port, '127.0.0.1');
     const pair = [outer, inner] as const;
     pairs.add(pair);
@@ -168,7 +168,7 @@ async function startRelay(port: number): Promise<Relay> {
     resume: () => {
       stalled = false;
     },
-    connections: () => pairs.size,
+    accepted: () => accepted,
   };
 }
 

@@ -147,7 +147,7 @@ function followSecrets(
     if (following.has(secret) || !secret.startsWith(`${namespace}/`)) continue;
     const reflector = reflect<SecretData>({
       ...{ client, namespace, log, resource: RESOURCES.secrets },
-      fieldSelector: `metadata.name=${secret.slice(namespace.length + 1)}`,
+      fieldSelector: `metadata.name=${secret.slice(secret.indexOf('/') + 1)}`,
       project: secretData,
       changed: (_, now) => documents.putSecret(secret, now),
     });

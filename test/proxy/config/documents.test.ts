@@ -28,11 +28,14 @@ describe('a document', () => {
 
   test('costs nothing when it is put again unchanged', async () => {
     const { documents, batches, turn } = openBench();
+    const parsed = (): unknown => documents.records.get(CHAT)?.configs.get('chat.json');
     documents.put('chat.json', pool('chat'));
     await turn();
+    const before = parsed();
     documents.put('chat.json', pool('chat'));
     await turn();
     expect(batches).toHaveLength(1);
+    expect(parsed()).toBe(before);
   });
 
   test('of one turn of the event loop is one change with its others', async () => {

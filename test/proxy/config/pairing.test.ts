@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createDocuments, type OwnerInput } from '../../../proxy/config/documents.ts';
-import { credentials, hearLog, keyedPool, openBench, pool } from './texts.ts';
+import { credentials, endpoint, endpoints, hearLog, keyedPool, openBench, pool } from './texts.ts';
 
 const CHAT = 'LLMPool/ml/chat';
 const KEY = 'provider/api-key';
@@ -22,6 +22,20 @@ describe('a document that names its Credentials', () => {
     await turn();
     expect(served.get(CHAT)).toMatchObject({ document: { credentials: { id: '2' } }, credentials: { [KEY]: 'sk-2' } });
     expect(reports.map(({ state }) => state)).toEqual(['loaded', 'loaded']);
+  });
+
+  test('has its addresses followed while a newer one waits', async () => {
+    const { documents, served, turn } = openBench();
+    documents.put('keys', credentials('chat', '1', 'sk-1'));
+    documents.put('chat', paired('1'));
+    await turn();
+    documents.put('chat', paired('2'));
+    documents.put('chat-0', endpoints('chat', 0, [endpoint('10.0.0.1')]));
+    await turn();
+    expect(served.get(CHAT)).toMatchObject({
+      document: { credentials: { id: '1' } },
+      endpoints: [endpoint('10.0.0.1')],
+    });
   });
 
   test('goes on with its own when newer Credentials come before their document, edits included', async () => {

@@ -6,12 +6,10 @@ import { createLog } from '../program/log.ts';
 import { onTermination } from '../program/signals.ts';
 import { flagsOrExit } from '../program/start.ts';
 import { DOOR_FLAGS, doorOptions } from '../proxy/flags.ts';
-import { startProxy } from '../proxy/start.ts';
 import { check } from './check.ts';
-import { createFeed } from './feed.ts';
-import { followFolders } from './follow.ts';
 import { gather, OPTIONS, resourcesOf } from './gather.ts';
 import { lookInto } from './look.ts';
+import { serveFolders } from './serve.ts';
 import { shelve } from './shelf.ts';
 
 const PROGRAM = 'standalone';
@@ -58,14 +56,12 @@ async function printCheck(): Promise<void> {
 }
 
 async function serve(): Promise<void> {
-  const proxy = await startProxy(doorOptions(PROGRAM, flags, { log, allowLoopback: true }));
-  const feed = createFeed(proxy.documents, log);
-  const files = await followFolders({ dirs: flags.dirs, env: process.env, changed: feed.update });
-  log.info({ httpPort: proxy.httpPort, adminPort: proxy.adminPort, folders: flags.dirs }, 'listening');
+  const options = doorOptions(PROGRAM, flags, { log, allowLoopback: true });
+  const { httpPort, adminPort, drain } = await serveFolders(flags.dirs, process.env, options);
+  log.info({ httpPort, adminPort, folders: flags.dirs }, 'listening');
   onTermination(async () => {
     log.info({}, 'draining');
-    await proxy.drain();
-    await files.stop();
+    await drain();
     await log.flush();
   });
 }

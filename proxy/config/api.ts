@@ -127,9 +127,10 @@ function followSort({ client, namespace, documents, log }: ApiOptions, sort: Pub
 
 function take(documents: Documents, sort: PublishedSort, key: string, now: PublishedText | undefined): void {
   const source = sourceOf(sort, key);
+  const owner = sort === CONFIGS ? now?.owner : undefined;
   if (now === undefined) documents.remove(source);
-  else if (now.text === undefined) documents.fail(source, `has no ${sort.key}`);
-  else documents.put(source, now.text, sort === CONFIGS ? now.owner : undefined);
+  else if (now.text === undefined) documents.fail(source, `has no ${sort.key}`, owner);
+  else documents.put(source, now.text, owner);
 }
 
 /** One watch per Secret by name: `resourceNames` in a Role then suffices. Only those of the namespace itself. */

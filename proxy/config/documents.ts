@@ -34,7 +34,7 @@ export interface Documents {
   readonly put: (source: string, text: string, owner?: Owner) => void;
   readonly remove: (source: string) => void;
   /** The source is there but its text cannot be had; `problem` reads on after its name. */
-  readonly fail: (source: string, problem: string) => void;
+  readonly fail: (source: string, problem: string, owner?: Owner) => void;
   /** A user's Secret that `wants` names, by `namespace/name`. undefined: it is not there. */
   readonly putSecret: (secret: string, data: SecretData | undefined) => void;
   /** Everything there is has been put. */
@@ -57,6 +57,7 @@ export interface Documents {
   readonly records: ReadonlyMap<string, OwnerRecord>;
   /** Called after each change with the owners of which something else is served now. */
   readonly watchServed: (listener: (owners: readonly Owner[]) => void) => () => void;
+  /** Nothing is served or said any more, whatever is still put. */
   readonly close: () => void;
 }
 
@@ -82,11 +83,15 @@ export function createDocuments(options: DocumentsOptions): Documents {
   let turn: NodeJS.Immediate | undefined;
   let source: ConfigSource | undefined;
   let isSettled = false;
+  let isClosed = false;
   let last: { atMs: number; seconds: number } | undefined;
 
+  const schedule = (): void => {
+    if (!isClosed) turn ??= setImmediate(takeTurn);
+  };
   const touch = (record: OwnerRecord): void => {
     dirty.add(record);
-    turn ??= setImmediate(takeTurn);
+    schedule();
   };
   const owners = createOwners(touch);
   const waits = createWaits(options.waitMs ?? WAIT_MS, touch);
@@ -138,7 +143,8 @@ export function createDocuments(options: DocumentsOptions): Documents {
     settle: (from = 'folder') => {
       if (source === from) return;
       source = from;
-      turn ??= setImmediate(takeTurn);
+      log.info({ source: from, owners: owners.records.size }, 'configuration read whole');
+      schedule();
     },
     settled: () => isSettled,
     whenSettled: ready.promise,
@@ -155,6 +161,7 @@ export function createDocuments(options: DocumentsOptions): Documents {
       return () => servedListeners.delete(listener);
     },
     close: () => {
+      isClosed = true;
       clearImmediate(turn);
       waits.close();
     },
@@ -192,9 +199,9 @@ function createIntake(
     log.warn({ source, reason: stray.message }, 'source refused; what it held before, if anything, stays');
   };
 
-  const fail = (source: string, problem: string): void => {
+  const fail = (source: string, problem: string, owner?: Owner): void => {
     texts.delete(source);
-    refuse(source, { revision: '', message: problem, owner: undefined });
+    refuse(source, { revision: '', message: problem, owner });
   };
 
   const remove = (source: string): void => {

@@ -56,7 +56,7 @@ function pairWithSecrets(document: ConfigDocument, secrets: ReadonlyMap<string, 
 }
 
 /** Every value of Secrets that a document uses. */
-export function secretValuesOf(document: ConfigDocument): SecretValue[] {
+function secretValuesOf(document: ConfigDocument): SecretValue[] {
   const backends = document.kind === 'LLMPool' ? document.backends : [document.backend];
   return backends.flatMap((backend) => (backend === undefined ? [] : backendSecrets(backend)));
 }

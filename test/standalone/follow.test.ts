@@ -130,3 +130,13 @@ test('nothing new is nothing said', async () => {
   await eventually('c.yaml is read', () => seen.length === 2, WITHIN);
   expect(seen).toEqual(['http://x:1', 'http://x:1']);
 });
+
+test('a file behind a link is followed, although nothing happens in the folder itself', async () => {
+  const folder = join(dir, 'conf');
+  await mkdir(folder);
+  await writeFile(join(dir, 'real.yaml'), POOL('http://x:1'));
+  await symlink(join(dir, 'real.yaml'), join(folder, 'a.yaml'));
+  await follow(folder);
+  await writeFile(join(dir, 'real.yaml'), POOL('http://x:2'));
+  await becomes('http://x:2');
+});

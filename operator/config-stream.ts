@@ -60,6 +60,7 @@ async function readOnce(options: ConfigStreamOptions, signal: AbortSignal, alive
     bodyTimeout: SILENCE_MS,
     signal,
   });
+  body.on('error', () => undefined);
   if (statusCode !== 200) {
     body.destroy();
     throw new Error(`GET /config?watch=true answered ${statusCode}`);

@@ -8,7 +8,7 @@ import { createAdmin } from './admin.ts';
 import { wakeWaiters } from './admit/seat.ts';
 import { createDocuments, type Documents } from './config/documents.ts';
 import { createSnapshots } from './config/snapshot.ts';
-import { createAddressRules } from './config/upstream-address.ts';
+import { createAddressRules } from './upstream/address-rules.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
 import { type HttpDeps, handle } from './http/handle.ts';
 import { createHttpServer } from './http/server.ts';
@@ -43,7 +43,7 @@ export interface RunningProxy {
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { log } = options;
   const series = createProxySeries();
-  const rules = createAddressRules(options);
+  const rules = createAddressRules();
   const snapshots = createSnapshots({ random: Math.random, ...rules }, wakeWaiters);
   const documents = createDocuments({ apply: snapshots.load, changed: snapshots.publish, log });
   let draining = false;

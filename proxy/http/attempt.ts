@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import { endStep, limitStep } from '../alarm.ts';
 import type { Endpoint, Timeouts } from '../pool.ts';
 import { isConnectionLoss, isRetried, type Outcome, outcomeOfError, outcomeOfStatus } from '../upstream/outcome.ts';
 import { type Answer, Relay } from './relay.ts';
@@ -53,7 +54,6 @@ class Attempt implements Dispatcher.DispatchHandler {
   readonly #request: UpstreamRequest;
   readonly #resolve: (result: AttemptResult) => void;
   readonly #openedBefore: number;
-  readonly #firstByteTimer: NodeJS.Timeout | undefined;
   readonly #relay: Relay;
   #controller: Dispatcher.DispatchController | undefined;
   #done = false;
@@ -71,8 +71,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#resolve = resolve;
     this.#relay = new Relay(exchange, (why) => this.#abandon(why));
     this.#openedBefore = request.endpoint.state.connections.opened();
-    const { firstByteMs } = request.timeouts;
-    this.#firstByteTimer = firstByteMs === 0 ? undefined : setTimeout(() => this.#firstByteIsLate(), firstByteMs);
+    limitStep(exchange.alarm, request.timeouts.firstByteMs, () => this.#firstByteIsLate());
     exchange.call.undo = () => this.#end();
   }
 
@@ -115,7 +114,7 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#held === undefined) {
-      if (!this.#relay.hasBytes) clearTimeout(this.#firstByteTimer);
+      if (!this.#relay.hasBytes) endStep(this.#exchange.alarm);
       this.#relay.data(chunk);
       return;
     }
@@ -189,7 +188,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   #finish(result: AttemptResult): void {
     if (this.#done) return;
     this.#done = true;
-    clearTimeout(this.#firstByteTimer);
+    endStep(this.#exchange.alarm);
     this.#exchange.call.undo = undefined;
     this.#resolve(result);
   }

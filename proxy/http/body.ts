@@ -1,3 +1,4 @@
+import { endStep, limitStep } from '../alarm.ts';
 import { ProxyError } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -21,30 +22,34 @@ export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes
   refuseDeclaredLength(exchange, limits);
   askForBody(exchange);
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    const late = setTimeout(() => fail(lateBody()), BODY_PROGRESS_MS);
-    const stop = (): void => {
-      clearTimeout(late);
-      exchange.call.undo = undefined;
-      req.removeAllListeners('data');
-    };
+    const { alarm, call } = exchange;
+    let chunks: Buffer[] | undefined = [];
     const fail = (error: Error): void => {
-      stop();
+      chunks = undefined;
+      endStep(alarm);
+      call.undo = undefined;
       reject(error);
     };
-    exchange.call.undo = () => fail(new ProxyError('client_timeout', 'The client left before its body was complete'));
+    const late = (): void => fail(lateBody());
+    call.undo = () => fail(new ProxyError('client_timeout', 'The client left before its body was complete'));
+    limitStep(alarm, BODY_PROGRESS_MS, late);
     req.on('data', (chunk: Buffer) => {
-      late.refresh();
+      if (chunks === undefined) return;
       const refusal = hold(exchange, chunk.length, limits, held);
-      if (refusal === undefined) chunks.push(chunk);
-      else fail(refusal);
+      if (refusal !== undefined) return fail(refusal);
+      chunks.push(chunk);
+      if (chunks.length > 1) limitStep(alarm, BODY_PROGRESS_MS, late);
     });
-    req.once('end', () => {
-      stop();
+    req.on('end', () => {
+      if (chunks === undefined) return;
+      endStep(alarm);
+      call.undo = undefined;
       const [only] = chunks;
       resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
     });
-    req.once('error', () => fail(new ProxyError('bad_request', 'The request body could not be read')));
+    req.on('error', () => {
+      if (chunks !== undefined) fail(new ProxyError('bad_request', 'The request body could not be read'));
+    });
   });
 }
 

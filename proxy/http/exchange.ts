@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Alarm, createAlarm } from '../alarm.ts';
 import { type Call, createCall } from '../call.ts';
 import type { Outcome } from '../upstream/outcome.ts';
 
@@ -33,8 +34,8 @@ export interface Exchange {
   overheadMs: number;
   /** The code of our own error, empty for an upstream's answer. */
   errorCode: string;
-  /** Ends the call when `timeouts.request` is over. */
-  deadline: NodeJS.Timeout | undefined;
+  /** Its time limits. */
+  readonly alarm: Alarm;
   /** Whether the connection ends with this answer: the proxy drains, or the connection has reached its age. */
   readonly closes: () => boolean;
   /** Bytes of the request body that are held in memory. */
@@ -64,7 +65,7 @@ export function createExchange(
     queueMs: 0,
     overheadMs: 0,
     errorCode: '',
-    deadline: undefined,
+    alarm: createAlarm(),
     heldBytes: 0,
   };
 }

@@ -1,4 +1,5 @@
 import { createSeat, leave, type Seat, standUp, takeSeat, waitSeconds } from '../admit/seat.ts';
+import { endWhole, limitWhole } from '../alarm.ts';
 import { endCall, pause } from '../call.ts';
 import { ProxyError } from '../errors.ts';
 import { upstreamModel } from '../match.ts';
@@ -38,12 +39,12 @@ export async function forward(exchange: Exchange, request: Forwarded, random: ()
   const { state } = request;
   const seat = createSeat(state);
   const requestMs = state.current?.timeouts.requestMs ?? 0;
-  if (requestMs > 0) exchange.deadline = setTimeout(() => endCall(exchange.call, 'deadline'), requestMs);
+  limitWhole(exchange.alarm, requestMs, () => endCall(exchange.call, 'deadline'));
   try {
     const failed = await tryEach(exchange, request, seat, random);
     if (failed !== undefined) answerFailure(exchange, failed);
   } finally {
-    clearTimeout(exchange.deadline);
+    endWhole(exchange.alarm);
     leave(seat);
     const seconds = (performance.now() - exchange.startedAt) / 1000;
     state.meanSeconds += (seconds - state.meanSeconds) / MEAN_OF_LATE;

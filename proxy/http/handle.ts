@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { stopAlarm } from '../alarm.ts';
 import { endCall } from '../call.ts';
 import type { Snapshot } from '../config/snapshot.ts';
 import { echo, ProxyError } from '../errors.ts';
@@ -12,7 +13,7 @@ import { forwardableRequestHeaders, refuseBrokenRequest } from './headers.ts';
 import { checkJson, findModel, replaceModel } from './json-model.ts';
 import { getModel, listModels } from './models.ts';
 import { readMultipart } from './multipart-body.ts';
-import { type ParsedPath, parsePath } from './path.ts';
+import { type Path, parsePath } from './path.ts';
 import { record } from './record.ts';
 import { sendError, sendJson } from './respond.ts';
 
@@ -56,6 +57,7 @@ async function serve(deps: HttpDeps, exchange: Exchange): Promise<void> {
     if (!(error instanceof ProxyError)) deps.logError(error, exchange.id);
     sendError(exchange, error);
   } finally {
+    stopAlarm(exchange.alarm);
     releaseBody(exchange, deps.held);
     if (exchange.attempts > 0) observe(deps.series.overheadSeconds, exchange.overheadMs / 1000);
     deps.logLine(record(exchange, state?.series ?? deps.series.unknown));
@@ -63,7 +65,7 @@ async function serve(deps: HttpDeps, exchange: Exchange): Promise<void> {
 }
 
 /** The request with its pool, or undefined where it is answered already. */
-async function route(deps: HttpDeps, exchange: Exchange, path: ParsedPath): Promise<Forwarded | undefined> {
+async function route(deps: HttpDeps, exchange: Exchange, path: Path): Promise<Forwarded | undefined> {
   if (path.kind === 'models') {
     requireMethod(exchange, 'GET');
     const snapshot = deps.snapshot();
@@ -76,8 +78,8 @@ async function route(deps: HttpDeps, exchange: Exchange, path: ParsedPath): Prom
   return isMultipart ? routeMultipart(deps, exchange, path) : routeJson(deps, exchange, path);
 }
 
-type OpenAiPath = Extract<ParsedPath, { kind: 'openai' }>;
-type InstancePath = Extract<ParsedPath, { kind: 'instance' }>;
+type OpenAiPath = Extract<Path, { kind: 'openai' }>;
+type InstancePath = Extract<Path, { kind: 'instance' }>;
 
 async function routeJson(deps: HttpDeps, exchange: Exchange, path: OpenAiPath): Promise<Forwarded> {
   const body = await readBody(exchange, deps.limits, deps.held);
@@ -100,15 +102,14 @@ async function routeMultipart(deps: HttpDeps, exchange: Exchange, path: OpenAiPa
   };
 }
 
-/** TEI's REST by instance: `GET info` and `GET health`, else POST; the body names no model. */
+/** TEI's REST by instance; the body names no model. */
 async function routeInstance(deps: HttpDeps, exchange: Exchange, path: InstancePath): Promise<Forwarded> {
   const state = matchInstance(deps.snapshot(), path.name);
   if (state === undefined) throw new ProxyError('instance_not_found', `Instance ${echo(path.name)} not found`);
   exchange.pool = state.key;
   exchange.model = path.name;
-  const isRead = path.operation === 'info' || path.operation === 'health';
-  requireMethod(exchange, isRead ? 'GET' : 'POST');
-  const body = isRead ? undefined : await readBody(exchange, deps.limits, deps.held);
+  requireMethod(exchange, path.method);
+  const body = path.method === 'GET' ? undefined : await readBody(exchange, deps.limits, deps.held);
   if (body !== undefined) checkJson(body);
   return {
     state,

@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { endWhole } from '../alarm.ts';
 import type { Exchange } from './exchange.ts';
 import { isEventStream, responseHeaders } from './response-headers.ts';
 
@@ -11,6 +12,7 @@ export interface Answer {
 }
 
 /** A client that takes no byte for so long holds a slot for nothing; Node itself has no limit on writing. */
+const RESOLVED = Promise.resolve();
 const STALLED_READER_MS = 60_000;
 
 const DISCONNECTED = Buffer.from(
@@ -54,10 +56,10 @@ export class Relay {
       this.hasBytes = true;
       this.#exchange.firstByteAt = performance.now();
       // `timeouts.request` covers a unary answer to its end, a stream to its first byte.
-      if (this.#isEventStream) clearTimeout(this.#exchange.deadline);
+      if (this.#isEventStream) endWhole(this.#exchange.alarm);
     }
     this.#pending.push(chunk);
-    if (this.#pending.length === 1) queueMicrotask(() => this.#flush());
+    if (this.#pending.length === 1) void RESOLVED.then(() => this.#flush());
   }
 
   end(): void {

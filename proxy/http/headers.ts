@@ -71,18 +71,18 @@ export function refuseBrokenRequest(req: { rawHeaders: readonly string[]; httpVe
     else if (isNamed(name, 'transfer-encoding')) refuseTransferEncoding(value, req.httpVersionMinor);
     else if (isNamed(name, 'content-encoding')) refuseContentEncoding(value);
   }
-  if (hosts > 1) throw new ProxyError('bad_request', 'the request has more than one Host header');
-  if (contentTypes > 1) throw new ProxyError('bad_request', 'the request has more than one Content-Type header');
+  if (hosts > 1) throw new ProxyError('bad_request', 'The request has more than one Host header');
+  if (contentTypes > 1) throw new ProxyError('bad_request', 'The request has more than one Content-Type header');
 }
 
 function refuseTransferEncoding(value: string, httpVersionMinor: number): void {
   if (httpVersionMinor === 0) throw new ProxyError('bad_request', 'HTTP/1.0 knows no Transfer-Encoding');
-  if (value.toLowerCase() !== 'chunked') throw new ProxyError('bad_request', 'the only Transfer-Encoding is chunked');
+  if (value.toLowerCase() !== 'chunked') throw new ProxyError('bad_request', 'The only Transfer-Encoding is chunked');
 }
 
 function refuseContentEncoding(value: string): void {
   if (value === '' || value.toLowerCase() === 'identity') return;
-  throw new ProxyError('unsupported_media_type', 'encoded bodies are not read: send it without Content-Encoding');
+  throw new ProxyError('unsupported_media_type', 'Encoded bodies are not read: send it without Content-Encoding');
 }
 
 function forwardable(rawHeaders: readonly string[], refused: ReturnType<typeof compileNames>): string[] {

@@ -40,10 +40,10 @@ export function findModel(body: Buffer): ModelSpan {
       stream = isAt(body, valueStart, TRUE);
     }
   });
-  if (models > 1) throw new ProxyError('duplicate_model', 'the body has more than one `model`', { param: 'model' });
+  if (models > 1) throw new ProxyError('duplicate_model', 'The body has more than one `model`', { param: 'model' });
   const model = models === 1 && body[start] === QUOTE ? textOf(body, start, end) : '';
   if (model !== '') return { model, start, end, stream };
-  const why = models === 0 ? 'the body names no `model`' : '`model` must be a string that is not empty';
+  const why = models === 0 ? 'The body names no `model`' : '`model` must be a string that is not empty';
   throw new ProxyError('missing_model', why, { param: 'model' });
 }
 

@@ -25,7 +25,7 @@ let kinds = new Uint8Array(256);
  * faster than JSON.parse and leaves no garbage.
  */
 export function scanJson(body: Buffer, onMember: OnMember): void {
-  if (!isUtf8(body)) throw new ProxyError('invalid_json', 'the body is not JSON: it is not valid UTF-8');
+  if (!isUtf8(body)) throw new ProxyError('invalid_json', 'The body is not JSON: it is not valid UTF-8');
   const words = wordsOf(body);
   const start = skipSpace(body, 0);
   const isObject = byteAt(body, start) === OBJECT;
@@ -96,7 +96,7 @@ function closing(kind: number): number {
 
 function open(at: number, depth: number, kind: number): number {
   if (depth + 1 >= MAX_DEPTH) {
-    throw new ProxyError('invalid_json', `the body nests deeper than ${MAX_DEPTH} levels at offset ${at}`);
+    throw new ProxyError('invalid_json', `The body nests deeper than ${MAX_DEPTH} levels at offset ${at}`);
   }
   if (depth === kinds.length) {
     const larger = new Uint8Array(kinds.length * 2);

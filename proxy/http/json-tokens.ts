@@ -37,7 +37,7 @@ export function byteAt(body: Buffer, at: number): number {
 /** Says where the body stops being JSON. */
 export function broken(body: Buffer, at: number): never {
   const what = at < body.length ? `unexpected byte at offset ${at}` : 'it ends too early';
-  throw new ProxyError('invalid_json', `the body is not JSON: ${what}`);
+  throw new ProxyError('invalid_json', `The body is not JSON: ${what}`);
 }
 
 export function skipSpace(body: Buffer, start: number): number {

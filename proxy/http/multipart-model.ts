@@ -75,7 +75,7 @@ function push(scan: Scan, chunk: Buffer): MultipartModel | undefined {
 function end(scan: Scan): MultipartModel {
   if (scan.state !== 'epilogue') throw malformed('it ends before its closing boundary');
   if (scan.found === undefined)
-    throw new ProxyError('missing_model', 'the body has no field `model`', { param: 'model' });
+    throw new ProxyError('missing_model', 'The body has no field `model`', { param: 'model' });
   return scan.found;
 }
 
@@ -93,7 +93,7 @@ function readHead(scan: Scan, bytes: Buffer, start: number): number | undefined 
   if (headEnd === -1) return undefined;
   scan.isModel = isModelPart(bytes.toString('latin1', start, headEnd));
   if (scan.isModel && scan.found !== undefined) {
-    throw new ProxyError('duplicate_model', 'the body has more than one field `model`', { param: 'model' });
+    throw new ProxyError('duplicate_model', 'The body has more than one field `model`', { param: 'model' });
   }
   const contentStart = headEnd + HEAD_END.length;
   scan.state = 'content';

@@ -11,14 +11,14 @@ const PARAMETER = /[ \t]*;[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.
 const NO_MORE = /[ \t]*;?[ \t]*$/y;
 
 export function malformed(why: string): ProxyError {
-  return new ProxyError('bad_request', `the multipart body is malformed: ${why}`);
+  return new ProxyError('bad_request', `The multipart body is malformed: ${why}`);
 }
 
 /** The boundary that a Content-Type names. */
 export function boundaryOf(contentType: string): string {
   const type = /^[ \t]*multipart\/form-data(?=[ \t]*(;|$))/i.exec(contentType)?.[0];
   if (type === undefined) {
-    throw new ProxyError('unsupported_media_type', 'a multipart body has to be multipart/form-data');
+    throw new ProxyError('unsupported_media_type', 'A multipart body has to be multipart/form-data');
   }
   const boundary = unescaped(parametersOf(contentType, type.length)?.get('boundary') ?? '');
   if (!BOUNDARY.test(boundary)) throw malformed('the Content-Type names no valid boundary');

@@ -118,9 +118,9 @@ function decodeSlashes(text: string): string {
 }
 
 function bad(target: string, why: string): ProxyError {
-  return new ProxyError('bad_request', `the request target ${echo(target)} is not valid: ${why}`);
+  return new ProxyError('bad_request', `The request target ${echo(target)} is not valid: ${why}`);
 }
 
 function unknown(target: string): ProxyError {
-  return new ProxyError('unknown_path', `nothing is served at ${echo(target)}`);
+  return new ProxyError('unknown_path', `Nothing is served at ${echo(target)}`);
 }

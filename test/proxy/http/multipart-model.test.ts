@@ -119,6 +119,10 @@ const REFUSED: Record<string, [code: string, body: string]> = {
   ],
   'a boundary with more letters': ['bad_request', field('model', 'a') + field('x', 'y\r\n--XyZ1') + END],
   'a boundary with spaces behind it': ['bad_request', (field('model', 'a') + END).replace('--XyZ\r\n', '--XyZ \r\n')],
+  'a boundary with a carriage return alone behind it': [
+    'bad_request',
+    (field('model', 'a') + END).replace('--XyZ\r\n', '--XyZ\r '),
+  ],
   'letters after the closing boundary': ['bad_request', `${field('model', 'a')}--XyZ--x`],
   'parts after the closing boundary': ['bad_request', field('model', 'a') + END + field('model', 'b') + END],
 };

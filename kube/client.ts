@@ -1,8 +1,9 @@
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { ApiError, errorOfAnswer } from './api-error.ts';
-import { ACCOUNT_DIR, accountCredentials, type CredentialSource, type Credentials } from './credentials.ts';
+import { ACCOUNT_DIR, accountCredentials, type CredentialSource } from './credentials.ts';
 import type { KubeObject } from './object.ts';
 import { createPacer, type Pacer, resourceOfPath } from './pace.ts';
+import { type Line, openSession, type Session } from './session.ts';
 
 export interface KubeRequest {
   readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -33,6 +34,8 @@ export interface KubeClient {
   readonly open: (request: KubeRequest) => Promise<KubeStream>;
   /** A watch of this path was told 410 or 429 inside its stream: its resource is asked for more slowly for a while. */
   readonly troubled: (path: string) => void;
+  /** A connection turned out to be half open: none of those there are is used for a further call. */
+  readonly suspect: () => void;
   /** Ends every call and connection. */
   readonly close: () => Promise<void>;
 }
@@ -46,9 +49,6 @@ export interface ClientOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
-/** A rotated token is found within a minute even if the API server still takes the old one (as client-go does). */
-const REREAD_MS = 60_000;
-
 /**
  * A client for the API server named by the kubeconfig option, else by KUBECONFIG, else by the pod's own account.
  * It sends nothing yet: an API server that is away does not hold up a start. Throws an Error that names the file
@@ -60,8 +60,9 @@ export async function openClient(options: ClientOptions): Promise<KubeClient> {
   return {
     namespace: session.current().credentials.namespace,
     server: session.current().credentials.server,
-    call: (request) => withDeadline(request, (signal) => callJson(session, pacer, request, signal)),
+    call: (request) => withDeadline(session, request, (signal) => callJson(session, pacer, request, signal)),
     open: (request) => openStream(session, pacer, request),
+    suspect: session.suspect,
     troubled: (path) => pacer.trouble(resourceOfPath(path)),
     close: session.close,
   };
@@ -74,75 +75,6 @@ async function credentialSource({ kubeconfig, serviceAccountDir, env }: ClientOp
   }
   const { kubeconfigCredentials } = await import('./kubeconfig.ts');
   return kubeconfigCredentials(path);
-}
-
-interface Line {
-  readonly credentials: Credentials;
-  readonly agent: Agent;
-}
-
-interface Session {
-  readonly current: () => Line;
-  /** The current line, its credentials at most a minute old. */
-  readonly fresh: () => Promise<Line>;
-  /** A line whose credentials are newer than the refused one's; undefined when there are none. */
-  readonly renew: (refused: Line) => Promise<Line | undefined>;
-  readonly close: () => Promise<void>;
-}
-
-/** One dispatcher for all calls; only a changed CA or certificate replaces it. */
-async function openSession(source: CredentialSource, clock: () => number): Promise<Session> {
-  let line = connect(await source(false));
-  let readAt = clock();
-  let reading: Promise<void> | undefined;
-  const read = async (refused: boolean): Promise<void> => {
-    readAt = clock();
-    const credentials = await source(refused);
-    const old = line;
-    line = sameTls(old.credentials, credentials) ? { credentials, agent: old.agent } : connect(credentials);
-    if (line.agent !== old.agent) void old.agent.close();
-  };
-  // Files are swapped while we read, plugins fail: the credentials we have may still do.
-  const reread = (refused: boolean): Promise<void> => {
-    reading ??= read(refused)
-      .catch(() => undefined)
-      .finally(() => {
-        reading = undefined;
-      });
-    return reading;
-  };
-  return {
-    current: () => line,
-    fresh: async () => {
-      if (clock() - readAt >= REREAD_MS) await reread(false);
-      return line;
-    },
-    renew: async (refused) => {
-      if (line === refused) await reread(true);
-      return line === refused ? undefined : line;
-    },
-    close: () => line.agent.destroy(),
-  };
-}
-
-function connect(credentials: Credentials): Line {
-  const agent = new Agent({
-    // HTTP/2 would put every watch on one connection, to stall together.
-    allowH2: false,
-    // Calls have deadlines of their own, watches a watchdog.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    // Short, so that sockets that died unseen are gone by the time a watchdog has noticed.
-    keepAliveTimeout: 15_000,
-    keepAliveMaxTimeout: 15_000,
-    // With a reflector's longest pause of 6 s this still finds a returned API server within 10 s.
-    connect: { ...credentials.tls, timeout: 4_000, keepAlive: true, keepAliveInitialDelay: 15_000 },
-  });
-  return { credentials, agent };
-}
-
-function sameTls(a: Credentials, b: Credentials): boolean {
-  return a.server === b.server && JSON.stringify(a.tls) === JSON.stringify(b.tls);
 }
 
 async function callJson<T>(session: Session, pacer: Pacer, request: KubeRequest, signal: AbortSignal): Promise<T> {
@@ -162,7 +94,7 @@ async function openStream(session: Session, pacer: Pacer, request: KubeRequest):
   const end = (): void => ended.abort(new ApiError(0, 'Aborted', `${nameOf(request)}: aborted`));
   request.signal?.addEventListener('abort', end, { once: true });
   try {
-    const { body } = await withDeadline(request, (signal) => {
+    const { body } = await withDeadline(session, request, (signal) => {
       signal.addEventListener('abort', () => ended.abort(signal.reason), { once: true });
       return send(session, pacer, request, ended.signal);
     });
@@ -176,17 +108,28 @@ async function openStream(session: Session, pacer: Pacer, request: KubeRequest):
 }
 
 /** Runs a call under the request's own signal and its timeout, and turns whatever fails into an ApiError. */
-async function withDeadline<T>(request: KubeRequest, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function withDeadline<T>(
+  session: Session,
+  request: KubeRequest,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController();
   const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const where = nameOf(request);
   const abort = (): void => controller.abort(new ApiError(0, 'Aborted', `${where}: aborted`));
-  const expire = (): void => controller.abort(new ApiError(0, 'Timeout', `${where}: no answer within ${timeoutMs} ms`));
+  const expire = (): void => {
+    session.suspect();
+    controller.abort(new ApiError(0, 'Timeout', `${where}: no answer within ${timeoutMs} ms`));
+  };
   const timer = setTimeout(expire, timeoutMs);
+  // undici gives up a call that waits for its connection only when that fails, which may take seconds.
+  const aborted = new Promise<never>((_resolve, reject) => {
+    controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true });
+  });
   request.signal?.addEventListener('abort', abort, { once: true });
   if (request.signal?.aborted) abort();
   try {
-    return await run(controller.signal);
+    return await Promise.race([run(controller.signal), aborted]);
   } catch (error) {
     if (controller.signal.aborted) throw controller.signal.reason;
     if (error instanceof ApiError) throw error;

@@ -51,6 +51,7 @@ export async function watchEvents(
   const watchdog = setTimeout(
     () => {
       stalled = true;
+      client.suspect();
       stream.destroy();
     },
     timeoutSeconds * 1000 + graceMs,

@@ -49,7 +49,8 @@ export function createWorkqueue(options: WorkqueueOptions): Workqueue {
   };
   const run = async (key: string): Promise<void> => {
     try {
-      await process(key);
+      // What `process` throws at once must be a rejection too: `running` is set only after this line is reached.
+      await new Promise<void>((resolve) => resolve(process(key)));
       failures.delete(key);
     } catch (error) {
       failed(key, error);

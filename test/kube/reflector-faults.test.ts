@@ -76,7 +76,7 @@ describe('a reflector ends up complete', () => {
     });
     bench.proxy.cut();
     await drop(namespace, 'a');
-    await eventually('it is refused', () => requests(namespace, 'watch').length > 1);
+    await eventually('it is refused', () => requests(namespace, 'list').length > 1);
     remove();
 
     await complete();

@@ -108,7 +108,7 @@ function describe({ made, failed, failures, latencyMs, seconds }: LoadResult, ur
 }
 
 /** A chat completion whose answer must be a 200 with a choice. */
-export function chatCall(model: string): LoadCall {
+function chatCall(model: string): LoadCall {
   const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'hello' }] });
   return async (url, agent) => {
     const answer = await agent.request({

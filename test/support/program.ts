@@ -121,7 +121,7 @@ function parsed(line: string): LogLine {
 }
 
 /** Resident memory of a process, from /proc. */
-export function rssBytes(pid: number): number {
+function rssBytes(pid: number): number {
   const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kilobytes) * 1024;
 }

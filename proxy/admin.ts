@@ -15,7 +15,7 @@ export interface AdminDeps {
   readonly isServing: () => boolean;
 }
 
-/** An empty line on `/config?watch=true`, so that a listener can tell a quiet proxy from a lost one. */
+/** How often an empty line goes out on `/config?watch=true`, so that a listener can tell a quiet proxy from a lost one. */
 const HEARTBEAT_MS = 10_000;
 
 /** The admin door: metrics, probes, what is served. Never anything of a Secret. */
@@ -65,6 +65,8 @@ function watchStream(documents: Documents, onGone: (end: () => void) => void): P
     stream.write(`${JSON.stringify(report)}\n`);
   };
   for (const report of documents.reports()) write(report);
+  // Ends the first state, so that a listener knows it has heard all of it.
+  stream.write('\n');
   const unwatch = documents.watch(write);
   const heartbeat = setInterval(() => stream.write('\n'), HEARTBEAT_MS);
   onGone(() => {

@@ -18,7 +18,10 @@ export function createAlarm(): Alarm {
 
 /** Calls `late` after `ms` unless the step is over before, or set anew. 0: no limit. */
 export function limitStep(alarm: Alarm, ms: number, late: () => void): void {
-  if (ms === 0) return endStep(alarm);
+  if (ms === 0) {
+    endStep(alarm);
+    return;
+  }
   alarm.stepAt = performance.now() + ms;
   alarm.onStep = late;
   arm(alarm, alarm.stepAt, ms);

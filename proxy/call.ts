@@ -1,3 +1,6 @@
+/** The client left, its time is over, or what it went on sending is refused. */
+export type CallEnd = 'client' | 'deadline' | 'refused';
+
 /**
  * One request's life beside its bytes. At any moment exactly one thing is under way for it (a wait in the queue, a
  * pause before another try, an attempt), so one slot for "how to undo that" takes the place of an AbortSignal with its
@@ -5,7 +8,7 @@
  */
 export interface Call {
   /** Why nothing more is to be done for it; set once. */
-  ended: 'client' | 'deadline' | undefined;
+  ended: CallEnd | undefined;
   /** Undoes the step under way. Cleared by whoever set it once the step is over. */
   undo: (() => void) | undefined;
 }
@@ -14,8 +17,8 @@ export function createCall(): Call {
   return { ended: undefined, undo: undefined };
 }
 
-/** The client left, or the deadline passed: the step under way is undone now. A second end is ignored. */
-export function endCall(call: Call, why: 'client' | 'deadline'): void {
+/** The step under way is undone now. A second end is ignored. */
+export function endCall(call: Call, why: CallEnd): void {
   if (call.ended !== undefined) return;
   call.ended = why;
   const undo = call.undo;

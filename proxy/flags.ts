@@ -1,6 +1,5 @@
 import { COMMON_FLAGS, type FlagSpec, type Flags } from '../program/flag-spec.ts';
 import { UsageError } from '../program/flags.ts';
-import type { ProgramLog } from '../program/log.ts';
 import type { ProxyOptions } from './start.ts';
 
 /** The doors and limits of a proxy, for every program that is one. */
@@ -30,7 +29,7 @@ export const DOOR_FLAGS = {
 export function doorOptions(
   program: string,
   flags: Flags<typeof DOOR_FLAGS>,
-  more: { readonly log: ProgramLog; readonly allowLoopback: boolean },
+  more: Pick<ProxyOptions, 'log' | 'allowLoopback' | 'apiServer'>,
 ): ProxyOptions {
   const { tlsCert, tlsKey } = flags;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {

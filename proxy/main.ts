@@ -1,8 +1,8 @@
 import '../program/v8.ts';
-import { openClient } from '../kube/client.ts';
+import { type KubeClient, openClient } from '../kube/client.ts';
 import type { FlagSpec } from '../program/flag-spec.ts';
 import { UsageError } from '../program/flags.ts';
-import { createLog, type ProgramLog } from '../program/log.ts';
+import { createLog } from '../program/log.ts';
 import { onTermination } from '../program/signals.ts';
 import { flagsOrExit } from '../program/start.ts';
 import { followApi } from './config/api.ts';
@@ -36,23 +36,38 @@ async function run(): Promise<void> {
   if ((configNamespace === undefined) === (configDir === undefined)) {
     throw new UsageError('proxy: give either --config-namespace or --config-dir');
   }
-  const proxy = await startProxy(doorOptions('proxy', flags, { log, allowLoopback: false }));
-  const feed = await follow(proxy.documents, log);
+  const client =
+    configDir === undefined ? await openClient({ env: process.env, kubeconfig: flags.kubeconfig }) : undefined;
+  const apiServer = apiServerHosts(process.env, client);
+  const proxy = await startProxy(doorOptions('proxy', flags, { log, allowLoopback: false, apiServer }));
+  const feed = follow(proxy.documents, client);
   log.info({ httpPort: proxy.httpPort, adminPort: proxy.adminPort }, 'listening');
   onTermination(async () => {
     log.info({}, 'draining');
     await proxy.drain();
     await feed.stop();
+    await client?.close();
     await log.flush();
   });
 }
 
-async function follow(documents: Documents, to: ProgramLog): Promise<ConfigFeed> {
-  if (flags.configDir !== undefined) return followFolder({ dir: flags.configDir, documents, log: to });
-  const client = await openClient({
-    env: process.env,
-    ...(flags.kubeconfig !== undefined && { kubeconfig: flags.kubeconfig }),
-  });
-  const namespace = flags.configNamespace ?? client.namespace;
-  return followApi({ client, namespace, documents, log: to, snapshotDir: flags.snapshotDir });
+function follow(documents: Documents, client: KubeClient | undefined): ConfigFeed {
+  const { configDir = '', configNamespace = '', snapshotDir } = flags;
+  if (client === undefined) return followFolder({ dir: configDir, documents, log });
+  return followApi({ client, namespace: configNamespace, documents, log, snapshotDir });
+}
+
+/** What the API server is called from where this runs; no pool may call it. */
+function apiServerHosts(env: NodeJS.ProcessEnv, client: KubeClient | undefined): string[] {
+  const inCluster = [
+    'kubernetes',
+    'kubernetes.default',
+    'kubernetes.default.svc',
+    'kubernetes.default.svc.cluster.local',
+  ];
+  const own = env['KUBERNETES_SERVICE_HOST'];
+  return [
+    ...(own === undefined ? [] : [own, ...inCluster]),
+    ...(client === undefined ? [] : [new URL(client.server).hostname]),
+  ];
 }

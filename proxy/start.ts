@@ -8,13 +8,14 @@ import { createAdmin } from './admin.ts';
 import { wakeWaiters } from './admit/seat.ts';
 import { createDocuments, type Documents } from './config/documents.ts';
 import { createSnapshots } from './config/snapshot.ts';
-import { createAddressRules } from './upstream/address-rules.ts';
+import { createUpstreamRules } from './config/upstream-address.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
 import { type HttpDeps, handle } from './http/handle.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRegistry } from './metrics/registry.ts';
 import { createProxySeries } from './metrics/series.ts';
 import { followTls, readTls, type TlsFiles } from './tls.ts';
+import { guardedLookup } from './upstream/guarded-lookup.ts';
 
 export interface ProxyOptions {
   readonly httpAddress: Address;
@@ -28,6 +29,8 @@ export interface ProxyOptions {
   readonly allowUpstream: readonly Cidr[];
   /** Standalone: the models run beside it. */
   readonly allowLoopback: boolean;
+  /** Names and addresses of the API server, which no pool may call. */
+  readonly apiServer: readonly string[];
   readonly log: ProgramLog;
 }
 
@@ -43,8 +46,9 @@ export interface RunningProxy {
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { log } = options;
   const series = createProxySeries();
-  const rules = createAddressRules();
-  const snapshots = createSnapshots({ random: Math.random, ...rules }, wakeWaiters);
+  const refuseHost = createUpstreamRules({ ...options, allow: options.allowUpstream });
+  const lookup = guardedLookup(refuseHost);
+  const snapshots = createSnapshots({ random: Math.random, lookup, refuseHost }, wakeWaiters);
   const documents = createDocuments({ apply: snapshots.load, changed: snapshots.publish, log });
   let draining = false;
 

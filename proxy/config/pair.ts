@@ -2,6 +2,7 @@ import {
   type BackendDocument,
   type CredentialsDocument,
   credentialKey,
+  credentialText,
   type InstanceDocument,
   type PoolDocument,
   type SecretValue,
@@ -50,7 +51,7 @@ function pairWithSecrets(document: ConfigDocument, secrets: ReadonlyMap<string, 
     if (data === undefined) return { waitsFor: `waits for Secret ${secret}: it is not there, or may not be read` };
     const value = Object.hasOwn(data, need.key) ? data[need.key] : undefined;
     if (value === undefined) return { waitsFor: `waits for Secret ${secret}: it has no key ${need.key}` };
-    values[credentialKey(need)] = value;
+    values[credentialKey(need)] = credentialText(value);
   }
   return { values: { values } };
 }

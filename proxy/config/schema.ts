@@ -163,6 +163,13 @@ export function credentialKey(value: SecretValue): string {
   return `${value.secret}/${value.key}`;
 }
 
+/** A value as it is used: without the line ends that a file of a key brings along. */
+export function credentialText(stored: string): string {
+  let end = stored.length;
+  while (stored[end - 1] === '\n' || stored[end - 1] === '\r') end -= 1;
+  return stored.slice(0, end);
+}
+
 /** The one spelling of an owner that maps and logs use: `LLMPool/ml/chat`. */
 export function ownerKey(owner: Owner): string {
   return `${owner.kind}/${owner.namespace}/${owner.name}`;

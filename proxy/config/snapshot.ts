@@ -64,7 +64,10 @@ export function createSnapshots(deps: CompileDeps, wake: (state: PoolState) => v
 
   const load = (input: OwnerInput): void => {
     const key = ownerKey(input.owner);
-    if ('removed' in input) return remove(key);
+    if ('removed' in input) {
+      remove(key);
+      return;
+    }
     const known = states.get(key);
     const state = known ?? emptyState(`${input.owner.namespace}/${input.owner.name}`);
     const before = state.current;

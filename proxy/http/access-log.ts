@@ -7,16 +7,16 @@ import type { Exchange } from './exchange.ts';
 export function accessLine(exchange: Exchange, status: number, endedAt: number, nowMs: number): string {
   const { req, trail, firstByteAt, startedAt } = exchange;
   let line =
-    `{"level":"info","time":${nowMs},"msg":"request","id":${JSON.stringify(exchange.id)}` +
+    `{"level":"info","time":"${isoTime(nowMs)}","program":"proxy","msg":"request","id":${JSON.stringify(exchange.id)}` +
     `,"method":"${req.method ?? ''}","path":${JSON.stringify(pathOnly(req.url ?? ''))},"status":${status}` +
-    `,"ms":${(endedAt - startedAt).toFixed(2)}`;
+    `,"ms":${round(endedAt - startedAt)}`;
   if (exchange.model !== '') line += `,"model":${JSON.stringify(exchange.model.slice(0, MAX_LOGGED))}`;
   if (exchange.pool !== '') line += `,"pool":"${exchange.pool}"`;
-  if (firstByteAt > 0) line += `,"firstByteMs":${(firstByteAt - startedAt).toFixed(2)}`;
-  if (exchange.queueMs > 0) line += `,"queueMs":${exchange.queueMs.toFixed(2)}`;
+  if (firstByteAt > 0) line += `,"firstByteMs":${round(firstByteAt - startedAt)}`;
+  if (exchange.queueMs > 0) line += `,"queueMs":${round(exchange.queueMs)}`;
   if (exchange.errorCode !== '') line += `,"error":"${exchange.errorCode}"`;
   if (trail.length > 0) line += `,"attempts":[${trail.map(attemptText).join(',')}]`;
-  return `${line}}\n`;
+  return `${line}}`;
 }
 
 /** A query can carry keys. */
@@ -27,7 +27,24 @@ function pathOnly(url: string): string {
 
 function attemptText(record: Exchange['trail'][number]): string {
   const { backend, address, outcome, ms } = record;
-  return `{"backend":"${backend}","endpoint":"${address}","outcome":"${outcome}","ms":${ms.toFixed(2)}}`;
+  return `{"backend":"${backend}","endpoint":"${address}","outcome":"${outcome}","ms":${round(ms)}}`;
+}
+
+let isoMs = 0;
+let iso = '';
+
+/** Thousands of lines share a millisecond. */
+function isoTime(nowMs: number): string {
+  if (nowMs !== isoMs) {
+    isoMs = nowMs;
+    iso = new Date(nowMs).toISOString();
+  }
+  return iso;
+}
+
+/** Hundredths of a millisecond. `toFixed` costs five times as much. */
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100;
 }
 
 const MAX_LOGGED = 256;

@@ -3,13 +3,15 @@ import type { Dispatcher } from 'undici';
 import { endStep, limitStep } from '../alarm.ts';
 import type { Endpoint, Timeouts } from '../pool.ts';
 import { isConnectionLoss, isRetried, type Outcome, outcomeOfError, outcomeOfStatus } from '../upstream/outcome.ts';
-import { type Answer, Relay } from './relay.ts';
 import type { Exchange } from './exchange.ts';
+import { type Answer, Relay } from './relay.ts';
 
 /** A body that can be sent once: what was held of it, then the rest as it comes. */
 export interface StreamedBody {
   /** Whether a byte of it has been taken: from then on it cannot be sent again. */
   readonly started: () => boolean;
+  /** Its length where the client gave one; without, it goes chunked. */
+  readonly length: number | undefined;
   readonly open: () => Readable;
 }
 
@@ -79,11 +81,12 @@ class Attempt implements Dispatcher.DispatchHandler {
     const { endpoint, method, path, headers, body, timeouts } = this.#request;
     const { connections } = endpoint.state;
     this.#isFresh = fresh;
+    const isStreamed = body !== undefined && !Buffer.isBuffer(body);
     const options: Dispatcher.DispatchOptions = {
       method,
       path,
-      headers,
-      body: body === undefined || Buffer.isBuffer(body) ? (body ?? null) : body.open(),
+      headers: isStreamed ? withLength(headers, body.length) : headers,
+      body: isStreamed ? body.open() : (body ?? null),
       bodyTimeout: timeouts.idleMs,
     };
     try {
@@ -182,7 +185,9 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 
   #fail(outcome: Outcome, message: string, answer?: Answer): void {
-    this.#finish(answer === undefined ? { kind: 'failed', outcome, message } : { kind: 'failed', outcome, message, answer });
+    this.#finish(
+      answer === undefined ? { kind: 'failed', outcome, message } : { kind: 'failed', outcome, message, answer },
+    );
   }
 
   #finish(result: AttemptResult): void {
@@ -192,4 +197,8 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#exchange.call.undo = undefined;
     this.#resolve(result);
   }
+}
+
+function withLength(headers: readonly string[], length: number | undefined): string[] {
+  return length === undefined ? [...headers] : [...headers, 'content-length', String(length)];
 }

@@ -36,7 +36,10 @@ export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes
     req.on('data', (chunk: Buffer) => {
       if (chunks === undefined) return;
       const refusal = hold(exchange, chunk.length, limits, held);
-      if (refusal !== undefined) return fail(refusal);
+      if (refusal !== undefined) {
+        fail(refusal);
+        return;
+      }
       chunks.push(chunk);
       if (chunks.length > 1) limitStep(alarm, BODY_PROGRESS_MS, late);
     });
@@ -54,12 +57,7 @@ export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes
 }
 
 /** Counts bytes that are kept; the refusal where one body or all together are too much. */
-export function hold(
-  exchange: Exchange,
-  bytes: number,
-  limits: BodyLimits,
-  held: HeldBytes,
-): ProxyError | undefined {
+export function hold(exchange: Exchange, bytes: number, limits: BodyLimits, held: HeldBytes): ProxyError | undefined {
   exchange.heldBytes += bytes;
   held.total += bytes;
   if (exchange.heldBytes > limits.maxBodyBytes) return tooLarge(limits.maxBodyBytes);

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Alarm, createAlarm } from '../alarm.ts';
 import { type Call, createCall } from '../call.ts';
+import type { ProxyError } from '../errors.ts';
 import type { Outcome } from '../upstream/outcome.ts';
 
 /** One line of the trail that the access log keeps of a request. */
@@ -34,6 +35,8 @@ export interface Exchange {
   overheadMs: number;
   /** The code of our own error, empty for an upstream's answer. */
   errorCode: string;
+  /** Why the body, already on its way upstream, was refused after all. */
+  refusal: ProxyError | undefined;
   /** Its time limits. */
   readonly alarm: Alarm;
   /** Whether the connection ends with this answer: the proxy drains, or the connection has reached its age. */
@@ -65,6 +68,7 @@ export function createExchange(
     queueMs: 0,
     overheadMs: 0,
     errorCode: '',
+    refusal: undefined,
     alarm: createAlarm(),
     heldBytes: 0,
   };

@@ -5,8 +5,8 @@ import { ProxyError } from '../errors.ts';
 import { upstreamModel } from '../match.ts';
 import { count, observe } from '../metrics/series.ts';
 import type { Endpoint, Pool, PoolState } from '../pool.ts';
-import { isRetried, passesThrough } from '../upstream/outcome.ts';
-import { type AttemptResult, attempt, type StreamedBody } from './attempt.ts';
+import { isRetried, type Outcome, passesThrough } from '../upstream/outcome.ts';
+import { type AttemptResult, attempt, type StreamedBody, type UpstreamRequest } from './attempt.ts';
 import type { Exchange } from './exchange.ts';
 import { withSettings } from './headers.ts';
 import { joinQuery } from './query.ts';
@@ -54,7 +54,10 @@ export async function forward(exchange: Exchange, request: Forwarded, random: ()
 /** Weight of the newest call in the mean that Retry-After is computed from: the last sixteen or so decide. */
 const MEAN_OF_LATE = 16;
 
-/** Undefined once the client has an answer or is gone; else the last failure. */
+/**
+ * Undefined once the client has an answer or is gone; else the last failure. One function with two loops, where three
+ * would read as well: each async function costs a request more than its metrics do.
+ */
 async function tryEach(
   exchange: Exchange,
   request: Forwarded,
@@ -63,10 +66,15 @@ async function tryEach(
 ): Promise<Failed | undefined> {
   let last: Failed | undefined;
   for (let round = 0; ; round += 1) {
-    for (let endpoint = await sit(exchange, seat); endpoint !== undefined; endpoint = await sit(exchange, seat)) {
+    for (;;) {
+      const taken = takeSeat(seat, exchange.call);
+      const endpoint = taken instanceof Promise ? await queued(exchange, seat, taken) : taken;
       const pool = request.state.current;
-      if (pool === undefined) break;
-      const result = await tryOne(exchange, request, pool, endpoint);
+      if (exchange.call.ended !== undefined) return refuseEnded(exchange);
+      if (endpoint === undefined || pool === undefined) break;
+      const before = performance.now();
+      const result = await attempt(exchange, prepare(exchange, request, pool, endpoint, before));
+      note(exchange, request, endpoint, result.outcome, performance.now() - before);
       if (result.kind === 'answered') return undefined;
       if (result.kind === 'ended') return refuseEnded(exchange);
       standUp(seat);
@@ -74,18 +82,19 @@ async function tryEach(
       seat.tried.push(endpoint.state);
       if (isSpent(exchange, request, pool, result)) return last;
     }
-    if (exchange.call.ended !== undefined) return refuseEnded(exchange);
     const pool = request.state.current;
-    if (pool === undefined || last === undefined || seat.tried.length === 0) return last ?? refuseUnavailable(request.state);
+    if (last === undefined) refuseUnavailable(request.state);
+    if (pool === undefined || seat.tried.length === 0) return last;
     seat.tried.length = 0;
     await pause(exchange.call, random() * pool.retry.backoffMs * 2 ** round);
   }
 }
 
-async function sit(exchange: Exchange, seat: Seat): Promise<Endpoint | undefined> {
-  if (exchange.call.ended !== undefined) return undefined;
-  const taken = takeSeat(seat, exchange.call);
-  if (!(taken instanceof Promise)) return taken;
+async function queued(
+  exchange: Exchange,
+  seat: Seat,
+  taken: Promise<Endpoint | undefined>,
+): Promise<Endpoint | undefined> {
   const before = performance.now();
   const endpoint = await taken;
   const ms = performance.now() - before;
@@ -94,29 +103,30 @@ async function sit(exchange: Exchange, seat: Seat): Promise<Endpoint | undefined
   return endpoint;
 }
 
-async function tryOne(
-  exchange: Exchange,
-  request: Forwarded,
-  pool: Pool,
-  endpoint: Endpoint,
-): Promise<AttemptResult> {
-  const { backend, basePath, address } = endpoint;
-  const before = performance.now();
+function prepare(exchange: Exchange, request: Forwarded, pool: Pool, endpoint: Endpoint, now: number): UpstreamRequest {
+  const { backend, basePath } = endpoint;
   exchange.attempts += 1;
   exchange.backend = backend.name;
-  if (exchange.attempts === 1) exchange.overheadMs = before - exchange.bodyAt - exchange.queueMs;
-  const result = await attempt(exchange, {
+  if (exchange.attempts === 1) exchange.overheadMs = now - exchange.bodyAt - exchange.queueMs;
+  return {
     endpoint,
     method: exchange.req.method ?? 'POST',
-    path: `${basePath}${request.path}${joinQuery(request.query, backend.query)}`,
+    path: basePath + request.path + joinQuery(request.query, backend.query),
     headers: withSettings(request.headers, backend.headers),
     body: request.bodyFor(upstreamModel(pool, backend, request.asked)),
     timeouts: pool.timeouts,
-  });
-  const { outcome } = result;
-  exchange.trail.push({ backend: backend.name, address, outcome, ms: performance.now() - before });
+  };
+}
+
+function note(
+  exchange: Exchange,
+  request: Forwarded,
+  { backend, address }: Endpoint,
+  outcome: Outcome,
+  ms: number,
+): void {
+  exchange.trail.push({ backend: backend.name, address, outcome, ms });
   count(request.state.series.attempts, `${backend.name}|${outcome}`);
-  return result;
 }
 
 function isSpent(exchange: Exchange, request: Forwarded, pool: Pool, result: Failed): boolean {
@@ -125,12 +135,19 @@ function isSpent(exchange: Exchange, request: Forwarded, pool: Pool, result: Fai
 
 /** Nothing is left to try: the upstream's own answer where it means something to the client, else ours. */
 function answerFailure(exchange: Exchange, failed: Failed): void {
-  if (failed.answer !== undefined && passesThrough(failed.outcome)) return sendAnswer(exchange, failed.answer);
-  throw new ProxyError('upstream_error', `No backend of pool '${exchange.pool}' could answer; the last was ${failed.message}`);
+  if (failed.answer !== undefined && passesThrough(failed.outcome)) {
+    sendAnswer(exchange, failed.answer);
+    return;
+  }
+  throw new ProxyError(
+    'upstream_error',
+    `No backend of pool '${exchange.pool}' could answer; the last was ${failed.message}`,
+  );
 }
 
-/** @throws ProxyError for a deadline; a client that left gets nothing. */
+/** @throws ProxyError for a deadline or a refused body; a client that left gets nothing. */
 function refuseEnded(exchange: Exchange): undefined {
+  if (exchange.refusal !== undefined) throw exchange.refusal;
   if (exchange.call.ended !== 'deadline') return undefined;
   throw new ProxyError('timeout', `Pool '${exchange.pool}' gave no answer within its timeouts.request`);
 }

@@ -27,7 +27,7 @@ export interface HttpDeps {
   readonly newId: () => string;
   /** Whether the connection of this request ends with its answer. */
   readonly closes: (req: IncomingMessage) => boolean;
-  /** Takes an access line, newline included. */
+  /** Takes an access line, without its newline. */
   readonly logLine: (line: string) => void;
   readonly logError: (error: unknown, requestId: string) => void;
 }
@@ -144,7 +144,10 @@ function poolOf(
 function instancePath(model: string, rest: string): string {
   if (rest === '/embeddings') return '/v1/embeddings';
   if (rest === '/rerank') return '/rerank';
-  throw new ProxyError('unknown_path', `${echo(model)} is an embedding instance: it serves /v1/embeddings and /v1/rerank`);
+  throw new ProxyError(
+    'unknown_path',
+    `${echo(model)} is an embedding instance: it serves /v1/embeddings and /v1/rerank`,
+  );
 }
 
 function upstreamHeaders(exchange: Exchange): string[] {

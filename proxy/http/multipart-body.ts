@@ -1,11 +1,191 @@
+import { Readable } from 'node:stream';
+import { endStep, limitStep } from '../alarm.ts';
+import { endCall } from '../call.ts';
+import { ProxyError } from '../errors.ts';
 import type { StreamedBody } from './attempt.ts';
-import type { BodyLimits, HeldBytes } from './body.ts';
+import {
+  askForBody,
+  BODY_PROGRESS_MS,
+  type BodyLimits,
+  type HeldBytes,
+  hold,
+  lateBody,
+  refuseDeclaredLength,
+  releaseBody,
+  tooLarge,
+} from './body.ts';
 import type { Exchange } from './exchange.ts';
+import { createMultipartScanner, type MultipartModel, type MultipartScanner } from './multipart-model.ts';
+
+/** A multipart body of which only what came before its model is held. */
 export interface MultipartBody {
   readonly model: string;
+  /** The body with this model in it. */
   readonly as: (model: string) => StreamedBody;
+  /** Until a byte of it was taken it can be sent to another endpoint. */
   readonly isRepeatable: () => boolean;
 }
-export async function readMultipart(_e: Exchange, _l: BodyLimits, _h: HeldBytes): Promise<MultipartBody> {
-  throw new Error('x');
+
+/** CONTRACT §3: what stands before the model is held up to so much. */
+const MAX_HELD_BYTES = 32 * 1024 * 1024;
+
+/** Reads on until the model is known; the rest waits in the socket. */
+export async function readMultipart(exchange: Exchange, limits: BodyLimits, held: HeldBytes): Promise<MultipartBody> {
+  refuseDeclaredLength(exchange, limits);
+  const scanner = createMultipartScanner(exchange.req.headers['content-type'] ?? '');
+  askForBody(exchange);
+  const head = await readHead(exchange, scanner, { ...limits, maxBodyBytes: MAX_HELD_BYTES }, held);
+  let started = false;
+  return {
+    model: head.found.model,
+    isRepeatable: () => !started,
+    as: (model) => ({
+      started: () => started,
+      length: lengthWith(exchange, head.found, model),
+      open: () =>
+        restOf(exchange, scanner, limits, () => {
+          started = true;
+          releaseBody(exchange, held);
+          return { bytes: withModel(head, model), isWhole: head.isWhole };
+        }),
+    }),
+  };
+}
+
+interface Head {
+  readonly bytes: Buffer;
+  readonly found: MultipartModel;
+  readonly isWhole: boolean;
+}
+
+function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLimits, held: HeldBytes): Promise<Head> {
+  const { req, alarm, call } = exchange;
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const stop = (): void => {
+      req.off('data', take).off('end', finish).off('error', broken);
+      endStep(alarm);
+      call.undo = undefined;
+    };
+    const fail = (error: unknown): void => {
+      stop();
+      reject(error);
+    };
+    const late = (): void => fail(lateBody());
+    const done = (found: MultipartModel, isWhole: boolean): void => {
+      stop();
+      req.pause();
+      resolve({ bytes: Buffer.concat(chunks), found, isWhole });
+    };
+    const take = (chunk: Buffer): void => {
+      limitStep(alarm, BODY_PROGRESS_MS, late);
+      chunks.push(chunk);
+      try {
+        const refusal = hold(exchange, chunk.length, limits, held);
+        if (refusal !== undefined) throw refusal;
+        const found = scanner.push(chunk);
+        if (found !== undefined) done(found, false);
+      } catch (error) {
+        fail(error);
+      }
+    };
+    const finish = (): void => {
+      try {
+        done(scanner.end(), true);
+      } catch (error) {
+        fail(error);
+      }
+    };
+    const broken = (): void => fail(new ProxyError('bad_request', 'The request body could not be read'));
+    call.undo = () => fail(new ProxyError('client_timeout', 'The client left before its body was complete'));
+    limitStep(alarm, BODY_PROGRESS_MS, late);
+    req.on('data', take).on('end', finish).on('error', broken);
+  });
+}
+
+/** What was held, then what comes, byte for byte, with the back-pressure of whoever reads it. */
+function restOf(
+  exchange: Exchange,
+  scanner: MultipartScanner,
+  { maxBodyBytes }: BodyLimits,
+  begin: () => { bytes: Buffer; isWhole: boolean },
+): Readable {
+  const { req } = exchange;
+  let sent = 0;
+  let begun = false;
+  // Only while the upstream takes bytes is it the client that is waited for.
+  let late: NodeJS.Timeout | undefined;
+  const awaitClient = (): void => {
+    clearTimeout(late);
+    late = setTimeout(() => spoil(lateBody()), BODY_PROGRESS_MS);
+  };
+  const take = (chunk: Buffer): void => {
+    sent += chunk.length;
+    try {
+      if (sent > maxBodyBytes) throw tooLarge(maxBodyBytes);
+      scanner.push(chunk);
+      late?.refresh();
+      if (body.push(chunk)) return;
+      req.pause();
+      clearTimeout(late);
+    } catch (error) {
+      spoil(error);
+    }
+  };
+  const finish = (): void => {
+    clearTimeout(late);
+    try {
+      scanner.end();
+      body.push(null);
+    } catch (error) {
+      spoil(error);
+    }
+  };
+  const spoil = (error: unknown): void => {
+    clearTimeout(late);
+    req.off('data', take).off('end', finish);
+    exchange.refusal = error instanceof ProxyError ? error : undefined;
+    body.destroy(error as Error);
+    endCall(exchange.call, 'refused');
+  };
+  const start = (): void => {
+    begun = true;
+    const { bytes, isWhole } = begin();
+    sent = bytes.length;
+    body.push(bytes);
+    if (isWhole) {
+      body.push(null);
+      return;
+    }
+    req.on('data', take).on('end', finish);
+    awaitClient();
+    req.resume();
+  };
+  const body = new Readable({
+    read: () => {
+      if (!begun) {
+        start();
+        return;
+      }
+      if (req.isPaused()) awaitClient();
+      req.resume();
+    },
+    destroy: (error, done) => {
+      clearTimeout(late);
+      done(error);
+    },
+  });
+  return body;
+}
+
+function withModel({ bytes, found }: Head, model: string): Buffer {
+  if (model === found.model) return bytes;
+  return Buffer.concat([bytes.subarray(0, found.start), Buffer.from(model), bytes.subarray(found.end)]);
+}
+
+/** The content-length with another model, where the client gave one. */
+function lengthWith({ req }: Exchange, found: MultipartModel, model: string): number | undefined {
+  const declared = req.headers['content-length'];
+  if (declared === undefined) return undefined;
+  return Number(declared) - (found.end - found.start) + Buffer.byteLength(model);
 }

@@ -1,5 +1,5 @@
-import { forwardableResponseHeaders } from './headers.ts';
 import type { Exchange } from './exchange.ts';
+import { forwardableResponseHeaders } from './headers.ts';
 
 /** The head of an upstream's answer as the client gets it: what may pass, then what Sluice says of the request. */
 export function responseHeaders(exchange: Exchange, fromUpstream: readonly Buffer[], isStream: boolean): string[] {

@@ -21,10 +21,7 @@ const OPTIONS = {
 };
 
 /** The HTTP door: Node's own server, strict, with every refusal of its parser answered as an OpenAI error. */
-export function createHttpServer(
-  listener: (req: IncomingMessage, res: ServerResponse) => void,
-  tls?: TlsPair,
-): Server {
+export function createHttpServer(listener: (req: IncomingMessage, res: ServerResponse) => void, tls?: TlsPair): Server {
   const server = tls === undefined ? createServer(OPTIONS) : createTlsServer({ ...OPTIONS, ...tls });
   server.on('request', listener);
   // Whoever reads the body asks for it (`askForBody`): a head that is refused needs none.
@@ -48,7 +45,8 @@ function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
 }
 
 function describe(code: string): [ErrorCode, string] {
-  if (code === 'HPE_HEADER_OVERFLOW') return ['headers_too_large', `The headers are larger than ${OPTIONS.maxHeaderSize} bytes`];
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return ['headers_too_large', `The headers are larger than ${OPTIONS.maxHeaderSize} bytes`];
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return ['client_timeout', 'The headers did not arrive in time'];
   return ['bad_request', `This is not HTTP/1.1 as it should be (${code})`];
 }

@@ -1,3 +1,5 @@
+import { REFUSED_ADDRESS } from './guarded-lookup.ts';
+
 /**
  * The one table of what an attempt came to and what follows. Labels are those of `sluice_attempts_total`.
  * `retry`: another endpoint may still answer the client. `answers`: the upstream's own answer may be passed on when
@@ -62,6 +64,7 @@ const CONNECT_CODES: ReadonlySet<string> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_CLOSED',
   'UND_ERR_DESTROYED',
+  REFUSED_ADDRESS,
 ]);
 
 /** By the error that undici gave in place of an answer. TLS faults have many codes and come before any byte. */

@@ -42,7 +42,8 @@ function oneConnection(port: number, end: number, request: Buffer): Promise<{ ca
       if (answer > 0) return;
       answer = 0;
       calls += 1;
-      if (chunk.length > 12 && chunk.toString('latin1', 0, 5) === 'HTTP/' && chunk.toString('latin1', 9, 12) !== '200') failed += 1;
+      if (chunk.length > 12 && chunk.toString('latin1', 0, 5) === 'HTTP/' && chunk.toString('latin1', 9, 12) !== '200')
+        failed += 1;
       if (performance.now() < end) socket.write(request);
       else finish();
     });

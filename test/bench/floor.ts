@@ -14,7 +14,12 @@ function proxy(req: IncomingMessage, res: ServerResponse): void {
   req.on('data', (chunk: Buffer) => chunks.push(chunk));
   req.on('end', () => {
     const body = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
-    const options = { method: req.method ?? 'POST', path: req.url ?? '/', headers: kept(req.rawHeaders), body: body ?? null };
+    const options = {
+      method: req.method ?? 'POST',
+      path: req.url ?? '/',
+      headers: kept(req.rawHeaders),
+      body: body ?? null,
+    };
     upstream.dispatch(options, relayTo(res));
   });
 }

@@ -1,16 +1,25 @@
 import type { EmbeddingInstance } from '../../crds/embedding-instance.ts';
 import type { LLMPool } from '../../crds/llm-pool.ts';
+import type { Owner } from '../../proxy/config/schema.ts';
 
 /** What translate reads of the cluster, and nothing more: a cluster has 20,000 foreign Pods. */
+
+/** A TCP port. An absent name is ''. */
+export interface PortFacts {
+  readonly name: string;
+  readonly port: number;
+}
 
 export interface ServiceFacts {
   readonly namespace: string;
   readonly name: string;
   /** ClusterIP, NodePort, LoadBalancer, ExternalName. */
   readonly type: string;
+  /** Its first IP family: of two addresses of one server, the one that is called. */
+  readonly family: 'IPv4' | 'IPv6';
   /** Empty for a headless Service. */
   readonly clusterIPs: readonly string[];
-  readonly ports: readonly { readonly name: string; readonly port: number }[];
+  readonly ports: readonly PortFacts[];
 }
 
 export interface SliceFacts {
@@ -18,8 +27,8 @@ export interface SliceFacts {
   readonly name: string;
   /** From the label kubernetes.io/service-name. */
   readonly service: string;
-  /** An absent port name is ''. A slice port without a number means all ports and is left out. */
-  readonly ports: readonly { readonly name: string; readonly port: number }[];
+  /** A slice port without a number means all ports and is left out. */
+  readonly ports: readonly PortFacts[];
   readonly endpoints: readonly {
     readonly addresses: readonly string[];
     readonly ready: boolean;
@@ -38,7 +47,7 @@ export interface PodFacts {
   readonly ready: boolean;
   /** It is being deleted, or has ended (phase Succeeded or Failed): no endpoint. */
   readonly gone: boolean;
-  readonly ports: readonly { readonly name: string; readonly port: number }[];
+  readonly ports: readonly PortFacts[];
   /** Why it is not ready, in the pod's own words: ImagePullBackOff, Unschedulable, CrashLoopBackOff, else ''. */
   readonly reason: string;
 }
@@ -50,11 +59,20 @@ export interface SecretFacts {
   readonly data: Readonly<Record<string, string>>;
 }
 
+/** A CR that this schema cannot read, as after a downgrade. It is refused, and keeps what is published of it. */
+export interface UnreadableFacts {
+  readonly owner: Owner;
+  readonly generation: number;
+  readonly problem: string;
+}
+
 /** All of it, indexed so that one CR is translated without a walk over the rest. */
 export interface Resources {
   /** By `namespace/name`, defaulted as the API server does. */
   readonly pools: ReadonlyMap<string, LLMPool>;
   readonly instances: ReadonlyMap<string, EmbeddingInstance>;
+  /** By ownerKey; none of them is in `pools` or `instances`. */
+  readonly unreadable: ReadonlyMap<string, UnreadableFacts>;
   /** By `namespace/name`. */
   readonly services: ReadonlyMap<string, ServiceFacts>;
   /** By `namespace/service`. */
@@ -70,8 +88,9 @@ export interface Resources {
 export interface TranslateOptions {
   /** Namespaces whose CRs may claim flat names. Absent: all. */
   readonly globalNamesFrom?: ReadonlySet<string> | undefined;
-  /** Addresses allowed although loopback or link-local, and the API server's own, which never are otherwise. */
+  /** Addresses and CIDRs allowed although they are loopback, link-local or the API server's. */
   readonly allowUpstream: readonly string[];
+  /** Addresses and names. */
   readonly apiServerAddresses: readonly string[];
   /** Standalone: no cluster. Only `url` backends, loopback allowed, Secrets need no label. */
   readonly standalone: boolean;

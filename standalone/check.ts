@@ -18,12 +18,11 @@ export interface CheckResult {
 
 /** What `--check` prints: the conditions of each resource, then what is wrong with files, then what a cluster would miss. */
 export function check({ translations, faults, shelf, unreadable }: CheckInput): CheckResult {
-  const refusedKeys = new Set(faults.map(({ key }) => key));
-  const owners = [...translations].filter(([key]) => !refusedKeys.has(key)).sort(([a], [b]) => (a < b ? -1 : 1));
+  const owners = [...translations].sort(([a], [b]) => (a < b ? -1 : 1));
   const folders = [...unreadable].map(([dir, reason]) => `${dir}: cannot be read (${reason})`);
   const sections = [
     owners.map(([key, translation]) => [key, ...table(translation.verdicts)].join('\n')).join('\n\n'),
-    section('Refused:', [...folders, ...faults.map(faultLine)]),
+    section('Not taken as they stand:', [...folders, ...faults.map(faultLine)]),
     section('Only standalone can read these files; a cluster knows no variables:', filesWith(shelf, 'hasVariables')),
     section('Left to a cluster:', skippedLines(shelf)),
   ].filter((text) => text !== '');

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import type { TranslateOptions } from '../operator/translate/resources.ts';
 import { translate } from '../operator/translate/translate.ts';
 import type { Translation } from '../operator/translate/translation.ts';
 import type { Log } from '../program/log.ts';
 import type { Documents } from '../proxy/config/documents.ts';
 import { canonicalJson } from '../proxy/config/encode.ts';
 import type { CredentialsDocument } from '../proxy/config/schema.ts';
-import { type Gathered, gather, OPTIONS, resourcesOf } from './gather.ts';
+import { type Gathered, gather, resourcesOf } from './gather.ts';
 import type { Look } from './look.ts';
 import { createSpeaker } from './say.ts';
 import type { Shelf } from './shelf.ts';
@@ -17,7 +18,11 @@ interface Served {
 }
 
 /** Gives what the files say to the proxy's documents; what is refused is reported there, beside what it was before. */
-export function createFeed(documents: Documents, log: Log): { readonly update: (shelf: Shelf, look: Look) => void } {
+export function createFeed(
+  documents: Documents,
+  options: TranslateOptions,
+  log: Log,
+): { readonly update: (shelf: Shelf, look: Look) => void } {
   const say = createSpeaker(log);
   const served = new Map<string, Served>();
   let failing: ReadonlyMap<string, string> = new Map();
@@ -25,7 +30,7 @@ export function createFeed(documents: Documents, log: Log): { readonly update: (
   const update = (shelf: Shelf, look: Look): void => {
     const gathered = gather(shelf);
     const published = new Map([...served].map(([key, { translation }]) => [key, translation.models]));
-    const translations = translate(resourcesOf(gathered, published), OPTIONS);
+    const translations = translate(resourcesOf(gathered, published), options);
     for (const [key, translation] of translations) serve(key, translation);
     for (const key of served.keys()) if (!translations.has(key)) withdraw(key);
     report(refusals(gathered, translations));
@@ -76,7 +81,7 @@ function refusals({ faults }: Gathered, translations: ReadonlyMap<string, Transl
   for (const { file, key, message } of faults) add(key ?? file, key === undefined ? message : `${file}: ${message}`);
   for (const [key, { verdicts }] of translations) {
     const denial = verdicts.find(({ type, status }) => type === 'Accepted' && status === 'False');
-    if (denial !== undefined) add(key, denial.message);
+    if (denial !== undefined && !messages.has(key)) add(key, denial.message);
   }
   return new Map([...messages].map(([source, all]) => [source, all.join('; ')]));
 }

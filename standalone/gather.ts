@@ -1,7 +1,9 @@
 import type { EmbeddingInstance } from '../crds/embedding-instance.ts';
 import type { LLMPool } from '../crds/llm-pool.ts';
-import type { Resources, SecretFacts, TranslateOptions } from '../operator/translate/resources.ts';
+import type { Resources, SecretFacts, TranslateOptions, UnreadableFacts } from '../operator/translate/resources.ts';
+import type { Cidr } from '../program/flag-values.ts';
 import type { Shelf } from './shelf.ts';
+import type { Item } from './yaml-file.ts';
 
 /** Something in a file that is not taken as it stands. */
 export interface Fault {
@@ -15,39 +17,56 @@ export interface Gathered {
   readonly pools: ReadonlyMap<string, LLMPool>;
   readonly instances: ReadonlyMap<string, EmbeddingInstance>;
   readonly secrets: ReadonlyMap<string, SecretFacts>;
+  /** CRs that could never be used yet, by ownerKey. */
+  readonly unreadable: ReadonlyMap<string, UnreadableFacts>;
   readonly faults: readonly Fault[];
 }
 
 /** All files as one set of objects. Of an object in two files the one in the first file, by path, counts. */
 export function gather(shelf: Shelf): Gathered {
-  const pools = new Map<string, LLMPool>();
-  const instances = new Map<string, EmbeddingInstance>();
-  const secrets = new Map<string, SecretFacts>();
+  const files = [...shelf].sort(([a], [b]) => (a < b ? -1 : 1));
+  const items = new Map<string, { readonly file: string; readonly item: Item }>();
   const faults: Fault[] = [];
-  const fileOf = new Map<string, string>();
-  for (const [file, state] of [...shelf].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const [file, state] of files) {
     faults.push(...state.problems.map((message) => ({ file, message })));
     for (const [key, messages] of state.refused) faults.push(...messages.map((message) => ({ file, key, message })));
     for (const [key, item] of state.items) {
-      const first = fileOf.get(key);
-      if (first !== undefined) {
-        faults.push({ file, key, message: `is declared in ${first} too; that one counts` });
-        continue;
-      }
-      fileOf.set(key, file);
-      const name = key.slice(key.indexOf('/') + 1);
-      if (item.kind === 'LLMPool') pools.set(name, item.value);
-      else if (item.kind === 'EmbeddingInstance') instances.set(name, item.value);
-      else secrets.set(name, item.value);
+      const first = items.get(key)?.file;
+      if (first === undefined) items.set(key, { file, item });
+      else faults.push({ file, key, message: `is declared in ${first} too; that one counts` });
     }
   }
-  return { pools, instances, secrets, faults };
+  const unreadable = new Map(faults.flatMap((fault) => unreadableFrom(fault, items)));
+  return { ...sorted([...items.values()].map(({ item }) => item)), unreadable, faults };
+}
+
+function sorted(items: readonly Item[]): Pick<Gathered, 'pools' | 'instances' | 'secrets'> {
+  const pools = new Map<string, LLMPool>();
+  const instances = new Map<string, EmbeddingInstance>();
+  const secrets = new Map<string, SecretFacts>();
+  for (const { kind, value } of items) {
+    if (kind === 'LLMPool') pools.set(`${value.metadata.namespace}/${value.metadata.name}`, value);
+    else if (kind === 'EmbeddingInstance') instances.set(`${value.metadata.namespace}/${value.metadata.name}`, value);
+    else secrets.set(`${value.namespace}/${value.name}`, value);
+  }
+  return { pools, instances, secrets };
+}
+
+function unreadableFrom({ key, message }: Fault, items: ReadonlyMap<string, unknown>): [string, UnreadableFacts][] {
+  const [kind, namespace, name] = key?.split('/') ?? [];
+  if (key === undefined || items.has(key) || namespace === undefined || name === undefined) return [];
+  if (kind !== 'LLMPool' && kind !== 'EmbeddingInstance') return [];
+  return [[key, { owner: { kind, namespace, name }, generation: 0, problem: message }]];
 }
 
 /** What translate reads, with nothing of a cluster. */
 export function resourcesOf(gathered: Gathered, published: Resources['published']): Resources {
-  const { pools, instances, secrets } = gathered;
-  return { pools, instances, secrets, published, services: new Map(), slices: new Map(), pods: new Map() };
+  const { pools, instances, secrets, unreadable } = gathered;
+  return { pools, instances, secrets, unreadable, published, services: new Map(), slices: new Map(), pods: new Map() };
 }
 
-export const OPTIONS: TranslateOptions = { standalone: true, allowUpstream: [], apiServerAddresses: [] };
+/** How translate is asked without a cluster: loopback is allowed, Secrets need no label. */
+export function translateOptions(allowUpstream: readonly Cidr[]): TranslateOptions {
+  const allowed = allowUpstream.map(({ address, prefix }) => `${address}/${prefix}`);
+  return { standalone: true, allowUpstream: allowed, apiServerAddresses: [] };
+}

@@ -7,7 +7,7 @@ import { onTermination } from '../program/signals.ts';
 import { flagsOrExit } from '../program/start.ts';
 import { DOOR_FLAGS, doorOptions } from '../proxy/flags.ts';
 import { check } from './check.ts';
-import { gather, OPTIONS, resourcesOf } from './gather.ts';
+import { gather, resourcesOf, translateOptions } from './gather.ts';
 import { lookInto } from './look.ts';
 import { serveFolders } from './serve.ts';
 import { shelve } from './shelf.ts';
@@ -49,14 +49,14 @@ async function printCheck(): Promise<void> {
   const look = await lookInto(flags.dirs);
   const shelf = shelve(new Map(), look, process.env);
   const gathered = gather(shelf);
-  const translations = translate(resourcesOf(gathered, new Map()), OPTIONS);
+  const translations = translate(resourcesOf(gathered, new Map()), translateOptions(flags.allowUpstream));
   const { text, isRefused } = check({ translations, faults: gathered.faults, shelf, unreadable: look.unreadable });
   process.stdout.write(`${text}\n`);
   process.exitCode = isRefused ? 1 : 0;
 }
 
 async function serve(): Promise<void> {
-  const options = doorOptions(PROGRAM, flags, { log, allowLoopback: true });
+  const options = doorOptions(PROGRAM, flags, { log, allowLoopback: true, apiServer: [] });
   const { httpPort, adminPort, drain } = await serveFolders(flags.dirs, process.env, options);
   log.info({ httpPort, adminPort, folders: flags.dirs }, 'listening');
   onTermination(async () => {

@@ -3,6 +3,7 @@ import { startProxy } from '../proxy/start.ts';
 import type { Env } from './expand.ts';
 import { createFeed } from './feed.ts';
 import { followFolders } from './follow.ts';
+import { translateOptions } from './gather.ts';
 
 export interface RunningStandalone {
   readonly httpPort: number;
@@ -18,7 +19,7 @@ export async function serveFolders(
   options: ProxyOptions,
 ): Promise<RunningStandalone> {
   const proxy = await startProxy(options);
-  const feed = createFeed(proxy.documents, options.log);
+  const feed = createFeed(proxy.documents, translateOptions(options.allowUpstream), options.log);
   const files = await followFolders({ dirs, env, changed: feed.update });
   await proxy.documents.whenSettled;
   return {

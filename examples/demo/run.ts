@@ -21,7 +21,7 @@ const log = createLog({ level: flags.logLevel, program: 'demo' });
 
 try {
   const servers = await Promise.all(Object.entries(SERVERS).map(([name, port]) => startModelServer(name, port)));
-  const options = doorOptions('demo', flags, { log, allowLoopback: true });
+  const options = doorOptions('demo', flags, { log, allowLoopback: true, apiServer: [] });
   const sluice = await serveFolders([import.meta.dirname], process.env, options);
   onTermination(async () => {
     await sluice.drain();

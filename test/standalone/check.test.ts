@@ -62,14 +62,14 @@ test('a resource that is not accepted is refused', () => {
 test('what a file holds that cannot be used is refused with file and field', () => {
   const bad = 'apiVersion: sluice.dev/v1alpha1\nkind: LLMPool\nmetadata: {name: a}\nspec: {backends: []}\n';
   const { text, isRefused } = run([], { 'conf/a.yaml': bad, 'conf/b.yaml': 'a: [' });
-  expect(text).toMatch(/^Refused:\n {2}conf\/a\.yaml: LLMPool\/default\/a: spec\.backends: /);
+  expect(text).toMatch(/^Not taken as they stand:\n {2}conf\/a\.yaml: LLMPool\/default\/a: spec\.backends: /);
   expect(text).toMatch(/\n {2}conf\/b\.yaml: cannot be parsed: line 1: /);
   expect(isRefused).toBe(true);
 });
 
 test('a folder that cannot be read is refused', () => {
   expect(run([], {}, { conf: 'EACCES' })).toEqual({
-    text: 'Refused:\n  conf: cannot be read (EACCES)',
+    text: 'Not taken as they stand:\n  conf: cannot be read (EACCES)',
     isRefused: true,
   });
 });

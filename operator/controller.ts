@@ -3,6 +3,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { pathOf, RESOURCES } from '../kube/object.ts';
 import type { Workqueue } from '../kube/workqueue.ts';
 import type { Log } from '../program/log.ts';
+import type { CustomResource } from './custom-resource.ts';
 import type { Metrics } from './metrics.ts';
 import type { Names } from './names.ts';
 import type { Clock } from './pace.ts';
@@ -13,7 +14,6 @@ import type { Store } from './store.ts';
 import type { TranslateOptions } from './translate/resources.ts';
 import { translateOne } from './translate/translate.ts';
 import type { Translation } from './translate/translation.ts';
-import { unreadable } from './unreadable.ts';
 
 /** A CR that gives a name up waits this long for the one that takes it over: no client is to find neither. */
 const HAND_OVER_MS = 100;
@@ -75,7 +75,7 @@ function createReconcile(options: ControllerOptions): (key: string) => Promise<v
     await store.inputs.fill(key);
     const resource = store.get(key);
     if (resource === undefined) return withdraw(key);
-    const translation = translated(options, key) ?? unreadable(resource);
+    const translation = translated(options, resource);
     if (translation.document && !mayLose(key, translation.models)) {
       return queue().addAfter(key, HAND_OVER_LOOK_MS);
     }
@@ -87,9 +87,7 @@ function createReconcile(options: ControllerOptions): (key: string) => Promise<v
   };
 }
 
-function translated({ store, names, translate }: ControllerOptions, key: string): Translation | undefined {
-  const resource = store.get(key);
-  if (resource?.parsed === undefined) return undefined;
+function translated({ store, names, translate }: ControllerOptions, resource: CustomResource): Translation {
   return translateOne(resource.owner, store.inputs.resources, names.current(), translate);
 }
 
@@ -99,7 +97,8 @@ function createHandOver(options: ControllerOptions): (key: string, kept: readonl
   const waitingSince = new Map<string, number>();
   const isAboutToGain = (other: string, lost: readonly string[]): boolean => {
     const has = store.published.names.get(other) ?? [];
-    const gets = translated(options, other)?.models ?? [];
+    const resource = store.get(other);
+    const gets = resource ? translated(options, resource).models : [];
     return lost.some((name) => gets.includes(name) && !has.includes(name));
   };
   return (key, kept) => {

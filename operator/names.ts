@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Claims, claimNames } from './translate/names.ts';
+import { type Claims, claimNames } from './translate/claim-names.ts';
 import type { Resources, TranslateOptions } from './translate/resources.ts';
 
 /** Which CR has which names, worked out anew only after something that could change it. */

@@ -53,6 +53,8 @@ const ENDPOINTS_INTERVAL_MS = 200;
 /** Mostly waiting for the API server. */
 const CONCURRENCY = 8;
 
+const GONE = 'what owns all that is published is gone: nothing is published until it is back';
+
 /** Wires an operator. It reads from now on, and writes from `lead` on, once every kind has been read whole. */
 export async function createOperator(options: OperatorOptions): Promise<Operator> {
   const { client, log, namespace, owner, proxyService } = options;
@@ -83,12 +85,9 @@ export async function createOperator(options: OperatorOptions): Promise<Operator
       inputsChanged: enqueue,
       publishedChanged: enqueue,
       namesChanged: () => names.invalidate(),
-      rootChanged: () => {
-        if (store.root().state === 'gone')
-          log.warn(
-            { configMap: `${namespace}/${owner}` },
-            'what owns all that is published is gone: nothing is published until it is back',
-          );
+      groundChanged: () => {
+        names.invalidate();
+        if (store.root().state === 'gone') log.warn({ configMap: `${namespace}/${owner}` }, GONE);
         enqueueAll();
       },
     },

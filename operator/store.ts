@@ -1,7 +1,6 @@
 import { ApiError } from '../kube/api-error.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type KubeObject, pathOf, RESOURCES, type Resource } from '../kube/object.ts';
-import { type Reflector, reflect } from '../kube/reflector.ts';
 import type { Log } from '../program/log.ts';
 import type { Owner } from '../proxy/config/schema.ts';
 import { type CustomResource, readCustomResource } from './custom-resource.ts';
@@ -9,6 +8,7 @@ import { createInputs, type Inputs } from './inputs.ts';
 import { createPublished, type Published } from './published.ts';
 import { installSelector, type PublishedObject, readPublished } from './published-object.ts';
 import { podFacts, secretFacts, serviceFacts, sliceFacts } from './translate/facts.ts';
+import { createWatches, type Watches } from './watches.ts';
 
 /** What the operator learns. Each call comes with the store already up to date. */
 export interface StoreEvents {
@@ -22,8 +22,8 @@ export interface StoreEvents {
   readonly publishedChanged: (keys: Iterable<string>) => void;
   /** The names in published documents changed. */
   readonly namesChanged: () => void;
-  /** The ConfigMap that owns what we publish came or went. */
-  readonly rootChanged: () => void;
+  /** Something that every CR depends on changed: what owns all we publish, or where the API server is. */
+  readonly groundChanged: () => void;
 }
 
 export interface StoreOptions {
@@ -38,6 +38,9 @@ export interface StoreOptions {
   readonly events: StoreEvents;
 }
 
+/** `gone`: it was there; the release is being uninstalled. */
+export type Root = { readonly state: 'absent' | 'gone' } | { readonly state: 'present'; readonly uid: string };
+
 /** All that the operator knows of the cluster, kept up to date by watches. */
 export interface Store {
   readonly inputs: Inputs;
@@ -51,21 +54,13 @@ export interface Store {
   /** What has not been read whole yet, as `secrets` or `pods in ml`. */
   readonly missing: () => readonly string[];
   readonly root: () => Root;
-  readonly lastEventAges: () => readonly { readonly resource: string; readonly seconds: number }[];
+  readonly lastEventAges: Watches['lastEventAges'];
   readonly stop: () => Promise<void>;
 }
 
-/** `gone`: it was there; the release is being uninstalled. */
-export type Root = { readonly state: 'absent' | 'gone' } | { readonly state: 'present'; readonly uid: string };
-
-interface Watched {
-  readonly name: string;
-  readonly resource: string;
-  readonly reflector: Reflector<unknown>;
-}
-
+/** Starts to read at once. */
 export function createStore(options: StoreOptions): Store {
-  const { client, events, owner } = options;
+  const { client, events } = options;
   const resources = new Map<string, CustomResource>();
   const published = createPublished(options.namespace, events.namesChanged);
   const inputs = createInputs({
@@ -73,90 +68,32 @@ export function createStore(options: StoreOptions): Store {
     factsOfSecret: secretFacts,
     readSecret: (key) => readSecret(client, key),
     changed: events.inputsChanged,
+    groundChanged: events.groundChanged,
   });
-  const watched: Watched[] = [];
+  const watches = createWatches(client, options.log);
   let root: Root = { state: 'absent' };
 
-  const watch = <T>(
-    resource: Resource,
-    where: { namespace?: string | undefined; labelSelector?: string; fieldSelector?: string },
-    project: (object: KubeObject) => T | undefined,
-    changed: (key: string, now: T | undefined, before: T | undefined) => void,
-  ): Promise<void> => {
-    const reflector = reflect({ ...where, client, resource, project, changed, log: options.log });
-    const name = where.namespace === undefined ? resource.plural : `${resource.plural} in ${where.namespace}`;
-    watched.push({ name, resource: resource.plural, reflector });
-    return reflector.whenSynced;
-  };
-
-  const resourceChanged = (now: CustomResource | undefined, before: CustomResource | undefined): void => {
-    const { key, owner: of } = (now ?? before) as CustomResource;
+  const take = (now: CustomResource | undefined, before: CustomResource | undefined): void => {
+    const key = (now ?? before)?.key ?? '';
     if (now) resources.set(key, now);
     else resources.delete(key);
-    const isSame = now?.uid === before?.uid && now?.generation === before?.generation;
-    if (now && isSame) {
+    if (now && now.uid === before?.uid && now.generation === before.generation) {
       events.statusChanged(now);
       return;
     }
-    inputs.setResource(key, of, now);
+    inputs.setResource(key, now);
     events.resourceChanged(key);
   };
-
-  const spaces = options.watchNamespaces.length > 0 ? options.watchNamespaces : [undefined];
-  const watchAll = (start: (namespace: string | undefined) => readonly Promise<void>[]): Promise<unknown> =>
-    Promise.all(spaces.flatMap(start));
-
-  const watchResources = (kind: Owner['kind'], resource: Resource, namespace: string | undefined) =>
-    watch(
-      resource,
-      { namespace },
-      (object) => readCustomResource(kind, object),
-      (_, now, before) => resourceChanged(now, before),
-    );
-  const resourcesRead = watchAll((namespace) => [
-    watchResources('LLMPool', RESOURCES.llmPools, namespace),
-    watchResources('EmbeddingInstance', RESOURCES.embeddingInstances, namespace),
-  ]);
-
-  const inputsRead = watchAll((namespace) => [
-    watch(RESOURCES.services, { namespace }, serviceFacts, inputs.setService),
-    watch(RESOURCES.endpointSlices, { namespace }, sliceFacts, inputs.setSlice),
-    watch(RESOURCES.pods, { namespace, fieldSelector: RUNNING }, podFacts, inputs.setPod),
-  ]);
-
-  // Only now it is known which Secrets' values to keep.
-  const secretsRead = resourcesRead.then(() =>
-    watchAll((namespace) => [
-      watch(RESOURCES.secrets, { namespace, labelSelector: CREDENTIAL }, inputs.projectSecret, inputs.setSecret),
-    ]),
-  );
-
-  const watchPublished = (resource: Resource, namespace: string) =>
-    watch<PublishedObject>(
-      resource,
-      { namespace, labelSelector: installSelector(owner) },
-      (object) => readPublished(object, resource, owner),
-      (_, now, before) => events.publishedChanged(published.observe(now, before)),
-    );
-  const publishedRead = Promise.all([
-    watchPublished(RESOURCES.secrets, options.namespace),
-    ...[...new Set([options.namespace, ...options.sidecarNamespaces])].map((namespace) =>
-      watchPublished(RESOURCES.configMaps, namespace),
-    ),
-  ]);
-
-  const rootRead = watch<string>(
-    RESOURCES.configMaps,
-    { namespace: options.namespace, fieldSelector: `metadata.name=${owner}` },
-    ({ metadata }) => (metadata.deletionTimestamp === undefined ? metadata.uid : undefined),
-    (_, uid) => {
-      root = uid === undefined ? { state: 'gone' } : { state: 'present', uid };
-      events.rootChanged();
-    },
-  );
-
+  const resourcesRead = watchResources(watches, options, take);
+  const rootRead = watchRoot(watches, options, (now) => {
+    root = now;
+    events.groundChanged();
+  });
+  // Which Secrets' values to keep is known only once the CRs are.
+  const secretsRead = resourcesRead.then(() => watchSecrets(watches, options, inputs));
+  const rest = [watchInputs(watches, options, inputs), watchPublished(watches, options, published), rootRead];
   let isSynced = false;
-  const whenSynced = Promise.all([resourcesRead, inputsRead, secretsRead, publishedRead, rootRead]).then(() => {
+  const whenSynced = Promise.all([secretsRead, ...rest]).then(() => {
     isSynced = true;
   });
 
@@ -165,20 +102,89 @@ export function createStore(options: StoreOptions): Store {
     get: (key) => resources.get(key),
     keys: () => resources.keys(),
     synced: () => isSynced,
-    missing: () => watched.filter(({ reflector }) => !reflector.synced()).map(({ name }) => name),
     root: () => root,
-    lastEventAges: () =>
-      watched.map(({ resource, reflector }) => ({ resource, seconds: reflector.lastEventAgeSeconds() })),
-    stop: async () => {
-      await Promise.all(watched.map(({ reflector }) => reflector.stop()));
-    },
+    missing: watches.missing,
+    lastEventAges: watches.lastEventAges,
+    stop: watches.stop,
   };
 }
 
-/** Only these Secrets may be named by a CR (CONTRACT §2.4). */
-const CREDENTIAL = 'sluice.dev/credential=true';
+function everywhere({ watchNamespaces }: StoreOptions): readonly (string | undefined)[] {
+  return watchNamespaces.length > 0 ? watchNamespaces : [undefined];
+}
+
+function watchResources(
+  { watch }: Watches,
+  options: StoreOptions,
+  take: (now: CustomResource | undefined, before: CustomResource | undefined) => void,
+): Promise<unknown> {
+  const kinds: readonly [Owner['kind'], Resource][] = [
+    ['LLMPool', RESOURCES.llmPools],
+    ['EmbeddingInstance', RESOURCES.embeddingInstances],
+  ];
+  const start = ([kind, resource]: (typeof kinds)[number], namespace: string | undefined) =>
+    watch(
+      resource,
+      { namespace },
+      (object) => readCustomResource(kind, object),
+      (_, now, before) => take(now, before),
+    );
+  return Promise.all(everywhere(options).flatMap((namespace) => kinds.map((kind) => start(kind, namespace))));
+}
+
 /** Pods that have ended are no endpoints, and a cluster may keep thousands. */
 const RUNNING = 'status.phase!=Succeeded,status.phase!=Failed';
+
+function watchInputs({ watch }: Watches, options: StoreOptions, inputs: Inputs): Promise<unknown> {
+  return Promise.all(
+    everywhere(options).flatMap((namespace) => [
+      watch(RESOURCES.services, { namespace }, serviceFacts, inputs.setService),
+      watch(RESOURCES.endpointSlices, { namespace }, sliceFacts, inputs.setSlice),
+      watch(RESOURCES.pods, { namespace, fieldSelector: RUNNING }, podFacts, inputs.setPod),
+    ]),
+  );
+}
+
+/** Only these may be named by a CR (CONTRACT §2.4). */
+const CREDENTIAL = 'sluice.dev/credential=true';
+
+function watchSecrets({ watch }: Watches, options: StoreOptions, inputs: Inputs): Promise<unknown> {
+  const { projectSecret, setSecret } = inputs;
+  return Promise.all(
+    everywhere(options).map((namespace) =>
+      watch(RESOURCES.secrets, { namespace, labelSelector: CREDENTIAL }, projectSecret, setSecret),
+    ),
+  );
+}
+
+function watchPublished({ watch }: Watches, options: StoreOptions, published: Published): Promise<unknown> {
+  const { namespace: own, sidecarNamespaces, owner, events } = options;
+  const start = (resource: Resource, namespace: string): Promise<void> =>
+    watch<PublishedObject>(
+      resource,
+      { namespace, labelSelector: installSelector(owner) },
+      (object) => readPublished(object, resource, owner),
+      (_, now, before) => events.publishedChanged(published.observe(now, before)),
+    );
+  const namespaces = [...new Set([own, ...sidecarNamespaces])];
+  return Promise.all([
+    start(RESOURCES.secrets, own),
+    ...namespaces.map((namespace) => start(RESOURCES.configMaps, namespace)),
+  ]);
+}
+
+function watchRoot(
+  { watch }: Watches,
+  { namespace, owner }: StoreOptions,
+  changed: (root: Root) => void,
+): Promise<void> {
+  return watch<string>(
+    RESOURCES.configMaps,
+    { namespace, fieldSelector: `metadata.name=${owner}` },
+    ({ metadata }) => (metadata.deletionTimestamp === undefined ? metadata.uid : undefined),
+    (_, uid) => changed(uid === undefined ? { state: 'gone' } : { state: 'present', uid }),
+  );
+}
 
 async function readSecret(client: KubeClient, key: string): Promise<KubeObject | undefined> {
   const [namespace, name] = key.split('/');

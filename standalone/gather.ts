@@ -36,7 +36,10 @@ export function gather(shelf: Shelf): Gathered {
       else faults.push({ file, key, message: `is declared in ${first} too; that one counts` });
     }
   }
-  const unreadable = new Map(faults.flatMap((fault) => unreadableFrom(fault, items)));
+  const refused = Map.groupBy(faults, ({ key }) => key);
+  const unreadable = new Map(
+    [...refused].flatMap(([key, all]) => (items.has(key ?? '') ? [] : unreadableFrom(key, all))),
+  );
   return { ...sorted([...items.values()].map(({ item }) => item)), unreadable, faults };
 }
 
@@ -52,11 +55,12 @@ function sorted(items: readonly Item[]): Pick<Gathered, 'pools' | 'instances' | 
   return { pools, instances, secrets };
 }
 
-function unreadableFrom({ key, message }: Fault, items: ReadonlyMap<string, unknown>): [string, UnreadableFacts][] {
+function unreadableFrom(key: string | undefined, faults: readonly Fault[]): [string, UnreadableFacts][] {
   const [kind, namespace, name] = key?.split('/') ?? [];
-  if (key === undefined || items.has(key) || namespace === undefined || name === undefined) return [];
+  if (key === undefined || namespace === undefined || name === undefined) return [];
   if (kind !== 'LLMPool' && kind !== 'EmbeddingInstance') return [];
-  return [[key, { owner: { kind, namespace, name }, generation: 0, problem: message }]];
+  const problem = faults.map(({ message }) => message).join('; ');
+  return [[key, { owner: { kind, namespace, name }, generation: 0, problem }]];
 }
 
 /** What translate reads, with nothing of a cluster. */

@@ -30,7 +30,8 @@ try {
   });
   process.stdout.write(welcome(`http://127.0.0.1:${sluice.httpPort}`, `http://127.0.0.1:${sluice.adminPort}`));
 } catch (error) {
-  process.stderr.write(`demo: cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
+  const reason = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`demo: cannot start: ${reason}\n  other addresses: SLUICE_HTTP_ADDRESS, SLUICE_ADMIN_ADDRESS\n`);
   process.exit(1);
 }
 
@@ -52,7 +53,8 @@ Ten calls, and who answered:
 
   for i in $(seq 10); do ${call}; echo; done | grep -o 'Hello from [a-z]*' | sort | uniq -c
 
-Then edit a weight in examples/demo/chat.yaml, save, and make ten calls again. Ctrl-C ends all of it.
+Then edit a weight in examples/demo/chat.yaml, save, and make ten calls again. Or give the three wrong ports: the
+fallback answers, and no call fails. Ctrl-C ends all of it.
 
 `;
 }

@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { followFolders } from '../../standalone/follow.ts';
 import { gather } from '../../standalone/gather.ts';
@@ -67,6 +68,8 @@ test('an editor that unlinks and writes anew, or renames over it, never lets the
   await follow();
   for (let round = 1; round <= 10; round++) {
     await unlink(join(dir, 'a.yaml'));
+    // Not a wait for something: the pause of an editor, in which the folder is looked at.
+    await pause(30);
     await writeFile(join(dir, 'a.yaml'), POOL(`http://x:${round}`));
     await becomes(`http://x:${round}`);
     await writeFile(join(dir, '.a.yaml.swp'), POOL(`http://y:${round}`));

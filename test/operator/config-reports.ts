@@ -17,14 +17,13 @@ export interface FakeProxy {
 
 export interface FakeProxyOptions {
   readonly port?: number;
-  readonly host?: string;
   readonly status?: number;
   /** Accepts, but sends nothing after the headers. */
   readonly mute?: boolean;
 }
 
 export async function startFakeProxy(options: FakeProxyOptions = {}): Promise<FakeProxy> {
-  const { port = 0, host = '127.0.0.1', status = 200, mute = false } = options;
+  const { port = 0, status = 200, mute = false } = options;
   const said = new Map<string, ConfigReport>();
   const streams = new Set<ServerResponse>();
   const server = createServer((_, response) => {
@@ -37,7 +36,7 @@ export async function startFakeProxy(options: FakeProxyOptions = {}): Promise<Fa
     for (const report of said.values()) response.write(`${JSON.stringify(report)}\n`);
     response.write('\n');
   });
-  await new Promise<void>((resolve) => server.listen(port, host, resolve));
+  await new Promise<void>((resolve) => server.listen(port, resolve));
   const sayText = (text: string | Buffer): void => {
     for (const stream of streams) stream.write(text);
   };

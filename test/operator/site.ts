@@ -3,6 +3,7 @@ import type { KubeObject } from '../../kube/object.ts';
 import { type ApiServer, startApiServer } from '../support/apiserver.ts';
 import { renderChart } from '../support/chart.ts';
 import { eventually } from '../support/eventually.ts';
+import { machineAddress } from '../support/machine-address.ts';
 import { type Program, startOperator } from '../support/program.ts';
 
 export interface SiteOptions {
@@ -76,12 +77,13 @@ export function slice(namespace: string, name: string, addresses: readonly strin
   };
 }
 
-/** Slices of the Service of the central proxies. */
-export function proxySlice(ports: readonly { readonly address: string; readonly ready?: boolean }[], port: number) {
-  return slice('sluice', 'sluice-proxy-admin', [], {
+/** The central proxies, one slice each: all are on this machine, and a slice has one port for all its endpoints. */
+export function proxySlice(port: number, isReady: boolean): KubeObject {
+  const { metadata, ...rest } = slice('sluice', 'sluice-proxy-admin', [], {
     ports: [{ name: 'admin', port, protocol: 'TCP' }],
-    endpoints: ports.map(({ address, ready = true }) => ({ addresses: [address], conditions: { ready } })),
+    endpoints: [{ addresses: [machineAddress()], conditions: { ready: isReady } }],
   });
+  return { ...rest, metadata: { ...metadata, name: `sluice-proxy-admin-${port}` } };
 }
 
 export interface PoolStatus {

@@ -17,7 +17,9 @@ function rendered(translation: Translation, abridged: boolean): Fields {
   const { document, endpoints, credentials, verdicts, models, endpointCount, readyEndpointCount } = translation;
   return {
     document: document && (abridged ? abridge(document) : plain(document)),
-    endpoints: endpoints?.map(({ backend, address, port, ready }) => [backend, address, port, ready ? 'ready' : 'not ready'].join(' ')),
+    endpoints: endpoints?.map(({ backend, address, port, ready }) =>
+      [backend, address, port, ready ? 'ready' : 'not ready'].join(' '),
+    ),
     credentials,
     status: `models ${JSON.stringify(models)}, ready ${readyEndpointCount}/${endpointCount}`,
     verdicts: Object.fromEntries(
@@ -36,7 +38,9 @@ function abridge(document: Document): Fields {
   const { kind, namespace, name } = document;
   const head = { format: 1, kind, namespace, name };
   const usual =
-    kind === 'LLMPool' ? PoolDocument.parse({ ...head, firstModel: name }) : InstanceDocument.parse({ ...head, instanceName: name });
+    kind === 'LLMPool'
+      ? PoolDocument.parse({ ...head, firstModel: name })
+      : InstanceDocument.parse({ ...head, instanceName: name });
   const short = without(plain(document), { ...usual, kind: undefined, models: undefined, backends: undefined });
   const { backends, backend } = short as { backends?: Fields[]; backend?: Fields };
   return {
@@ -47,7 +51,10 @@ function abridge(document: Document): Fields {
 }
 
 function abridgeBackend(backend: Fields): Fields {
-  return without(backend, { ...BackendDocument.parse({ name: '' }), scheme: backend['url'] ? backend['scheme'] : undefined });
+  return without(backend, {
+    ...BackendDocument.parse({ name: '' }),
+    scheme: backend['url'] ? backend['scheme'] : undefined,
+  });
 }
 
 function without(fields: Fields, usual: Fields): Fields {

@@ -46,6 +46,8 @@ function compile({ owner, document, endpoints = [], credentials = {} }: Translat
   const deps = { random: () => 0, lookup: () => undefined, refuseHost: () => undefined };
   const pool = compilePool({ owner, document, revision: '', endpoints, credentials }, state, deps);
   const compiled = pool.tiers.flatMap(({ backends }) => backends.map(({ name }) => name)).sort();
-  const named = (document.kind === 'LLMPool' ? document.backends : [document.backend]).flatMap((one) => one?.name ?? []);
+  const named = (document.kind === 'LLMPool' ? document.backends : [document.backend]).flatMap(
+    (one) => one?.name ?? [],
+  );
   expect(compiled).toEqual(named.sort());
 }

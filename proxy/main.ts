@@ -1,73 +1,7 @@
-import '../program/v8.ts';
-import { type KubeClient, openClient } from '../kube/client.ts';
-import type { FlagSpec } from '../program/flag-spec.ts';
-import { UsageError } from '../program/flags.ts';
-import { createLog } from '../program/log.ts';
-import { onTermination } from '../program/signals.ts';
-import { flagsOrExit } from '../program/start.ts';
-import { followApi } from './config/api.ts';
-import type { Documents } from './config/documents.ts';
-import { type ConfigFeed, followFolder } from './config/folder.ts';
-import { DOOR_FLAGS, doorOptions } from './flags.ts';
-import { startProxy } from './start.ts';
+import { holdNewSpace, tuneV8 } from '../program/v8.ts';
 
-const FLAGS = {
-  'config-namespace': { type: 'string', description: 'namespace whose published documents are watched' },
-  'config-dir': { type: 'string', description: 'folder with published documents, in place of a namespace' },
-  'snapshot-dir': { type: 'string', description: 'folder for the last good documents' },
-  ...DOOR_FLAGS,
-  kubeconfig: { type: 'string', description: 'kubeconfig file, else KUBECONFIG, else the account of the pod' },
-} as const satisfies FlagSpec;
-
-const flags = flagsOrExit('proxy', FLAGS);
-const log = createLog({ level: flags.logLevel, program: 'proxy' });
-
-try {
-  await run();
-} catch (error) {
-  if (error instanceof UsageError) process.stderr.write(`${error.message}\n`);
-  else log.error({ err: error }, 'the proxy cannot start');
-  await log.flush();
-  process.exit(error instanceof UsageError ? 2 : 1);
-}
-
-async function run(): Promise<void> {
-  const { configNamespace, configDir } = flags;
-  if ((configNamespace === undefined) === (configDir === undefined)) {
-    throw new UsageError('proxy: give either --config-namespace or --config-dir');
-  }
-  const client =
-    configDir === undefined ? await openClient({ env: process.env, kubeconfig: flags.kubeconfig }) : undefined;
-  const apiServer = apiServerHosts(process.env, client);
-  const proxy = await startProxy(doorOptions('proxy', flags, { log, allowLoopback: false, apiServer }));
-  const feed = follow(proxy.documents, client);
-  log.info({ httpPort: proxy.httpPort, adminPort: proxy.adminPort }, 'listening');
-  onTermination(async () => {
-    log.info({}, 'draining');
-    await proxy.drain();
-    await feed.stop();
-    await client?.close();
-    await log.flush();
-  });
-}
-
-function follow(documents: Documents, client: KubeClient | undefined): ConfigFeed {
-  const { configDir = '', configNamespace = '', snapshotDir } = flags;
-  if (client === undefined) return followFolder({ dir: configDir, documents, log });
-  return followApi({ client, namespace: configNamespace, documents, log, snapshotDir });
-}
-
-/** What the API server is called from where this runs; no pool may call it. */
-function apiServerHosts(env: NodeJS.ProcessEnv, client: KubeClient | undefined): string[] {
-  const inCluster = [
-    'kubernetes',
-    'kubernetes.default',
-    'kubernetes.default.svc',
-    'kubernetes.default.svc.cluster.local',
-  ];
-  const own = env['KUBERNETES_SERVICE_HOST'];
-  return [
-    ...(own === undefined ? [] : [own, ...inCluster]),
-    ...(client === undefined ? [] : [new URL(client.server).hostname]),
-  ];
-}
+tuneV8();
+// Only now: what V8 is told counts from the first module that it compiles.
+const { run } = await import('./run.ts');
+await run(process.env);
+holdNewSpace();

@@ -72,8 +72,8 @@ export function releaseBody(exchange: Exchange, held: HeldBytes): void {
 }
 
 export function refuseDeclaredLength(exchange: Exchange, limits: BodyLimits): void {
-  const declared = exchange.req.headers['content-length'];
-  if (declared !== undefined && Number(declared) > limits.maxBodyBytes) throw tooLarge(limits.maxBodyBytes);
+  const { contentLength } = exchange.head;
+  if (contentLength !== undefined && contentLength > limits.maxBodyBytes) throw tooLarge(limits.maxBodyBytes);
 }
 
 export function lateBody(): ProxyError {
@@ -85,6 +85,6 @@ export function tooLarge(maxBodyBytes: number): ProxyError {
 }
 
 /** A client that said `Expect: 100-continue` waits for our word. */
-export function askForBody({ req, res }: Exchange): void {
-  if (req.headers.expect !== undefined) res.writeContinue();
+export function askForBody({ head, res }: Exchange): void {
+  if (head.expectsContinue) res.writeContinue();
 }

@@ -3,6 +3,7 @@ import { type Alarm, createAlarm } from '../alarm.ts';
 import { type Call, createCall } from '../call.ts';
 import type { ProxyError } from '../errors.ts';
 import type { Outcome } from '../upstream/outcome.ts';
+import type { RequestHead } from './request-head.ts';
 
 /** One line of the trail that the access log keeps of a request. */
 export interface AttemptRecord {
@@ -16,6 +17,7 @@ export interface AttemptRecord {
 export interface Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
+  readonly head: RequestHead;
   readonly id: string;
   readonly call: Call;
   /** Milliseconds on the monotonic clock. */
@@ -40,7 +42,7 @@ export interface Exchange {
   /** Its time limits. */
   readonly alarm: Alarm;
   /** Whether the connection ends with this answer: the proxy drains, or the connection has reached its age. */
-  readonly closes: () => boolean;
+  readonly closes: (req: IncomingMessage) => boolean;
   /** Bytes of the request body that are held in memory. */
   heldBytes: number;
 }
@@ -48,10 +50,11 @@ export interface Exchange {
 export function createExchange(
   req: IncomingMessage,
   res: ServerResponse,
-  facts: Pick<Exchange, 'id' | 'startedAt' | 'closes'>,
+  facts: Pick<Exchange, 'head' | 'id' | 'startedAt' | 'closes'>,
 ): Exchange {
-  const { id, startedAt, closes } = facts;
+  const { head, id, startedAt, closes } = facts;
   return {
+    head,
     closes,
     req,
     res,

@@ -9,12 +9,13 @@ import type { PoolState } from '../pool.ts';
 import { type BodyLimits, type HeldBytes, readBody, releaseBody } from './body.ts';
 import { createExchange, type Exchange } from './exchange.ts';
 import { type Forwarded, forward } from './forward.ts';
-import { forwardableRequestHeaders, refuseBrokenRequest } from './headers.ts';
+import { forwardableRequestHeaders, withSettings } from './headers.ts';
 import { checkJson, findModel, replaceModel } from './json-model.ts';
 import { getModel, listModels } from './models.ts';
 import { readMultipart } from './multipart-body.ts';
 import { type Path, parsePath } from './path.ts';
 import { record } from './record.ts';
+import { readHead } from './request-head.ts';
 import { sendError, sendJson } from './respond.ts';
 
 /** What the HTTP door needs of the rest of the proxy. */
@@ -35,8 +36,9 @@ export interface HttpDeps {
 /** Serves one request, whatever comes of it. */
 export function handle(deps: HttpDeps, req: IncomingMessage, res: ServerResponse): void {
   const startedAt = performance.now();
-  const id = requestId(req) ?? deps.newId();
-  const exchange = createExchange(req, res, { id, startedAt, closes: () => deps.closes(req) });
+  const head = readHead(req);
+  const id = head.requestId === '' ? deps.newId() : head.requestId;
+  const exchange = createExchange(req, res, { head, id, startedAt, closes: deps.closes });
   res.on('close', () => {
     if (!res.writableFinished) endCall(exchange.call, 'client');
   });
@@ -46,7 +48,7 @@ export function handle(deps: HttpDeps, req: IncomingMessage, res: ServerResponse
 async function serve(deps: HttpDeps, exchange: Exchange): Promise<void> {
   let state: PoolState | undefined;
   try {
-    refuseBrokenRequest(exchange.req);
+    if (exchange.head.fault !== undefined) throw exchange.head.fault;
     const request = await route(deps, exchange, parsePath(exchange.req.url ?? ''));
     if (request !== undefined) {
       state = request.state;
@@ -74,8 +76,7 @@ async function route(deps: HttpDeps, exchange: Exchange, path: Path): Promise<Fo
   }
   if (path.kind === 'instance') return routeInstance(deps, exchange, path);
   requireMethod(exchange, 'POST');
-  const isMultipart = exchange.req.headers['content-type']?.toLowerCase().startsWith('multipart/') ?? false;
-  return isMultipart ? routeMultipart(deps, exchange, path) : routeJson(deps, exchange, path);
+  return exchange.head.isMultipart ? routeMultipart(deps, exchange, path) : routeJson(deps, exchange, path);
 }
 
 type OpenAiPath = Extract<Path, { kind: 'openai' }>;
@@ -152,17 +153,10 @@ function instancePath(model: string, rest: string): string {
 
 function upstreamHeaders(exchange: Exchange): string[] {
   const headers = forwardableRequestHeaders(exchange.req.rawHeaders);
-  if (exchange.req.headers['x-request-id'] !== exchange.id) headers.push('x-request-id', exchange.id);
-  return headers;
+  return exchange.head.requestId === '' ? withSettings(headers, ['x-request-id', exchange.id]) : headers;
 }
 
 function requireMethod(exchange: Exchange, method: 'GET' | 'POST'): void {
   if (exchange.req.method === method) return;
   throw new ProxyError('method_not_allowed', `${exchange.req.method} is not allowed here; use ${method}`);
-}
-
-/** The client's own id, where it is short and harmless in a header and a log. */
-function requestId(req: IncomingMessage): string | undefined {
-  const id = req.headers['x-request-id'];
-  return typeof id === 'string' && /^[\w.:/+=@-]{1,128}$/.test(id) ? id : undefined;
 }

@@ -1,4 +1,3 @@
-import { ProxyError } from '../errors.ts';
 import { compileNames, matches, sameName } from './header-names.ts';
 
 /**
@@ -53,36 +52,6 @@ export function withSettings(headers: string[], settings: readonly string[]): st
   }
   result.push(...settings);
   return result;
-}
-
-/**
- * Throws for a head that another server could read in another way than we do: `bad_request`; and for an encoded body,
- * which is never decoded here: `unsupported_media_type`. Node's parser has refused the rest.
- */
-export function refuseBrokenRequest(req: { rawHeaders: readonly string[]; httpVersionMinor: number }): void {
-  const { rawHeaders } = req;
-  let hosts = 0;
-  let contentTypes = 0;
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index] as string;
-    const value = rawHeaders[index + 1] as string;
-    if (isNamed(name, 'host')) hosts += 1;
-    else if (isNamed(name, 'content-type')) contentTypes += 1;
-    else if (isNamed(name, 'transfer-encoding')) refuseTransferEncoding(value, req.httpVersionMinor);
-    else if (isNamed(name, 'content-encoding')) refuseContentEncoding(value);
-  }
-  if (hosts > 1) throw new ProxyError('bad_request', 'The request has more than one Host header');
-  if (contentTypes > 1) throw new ProxyError('bad_request', 'The request has more than one Content-Type header');
-}
-
-function refuseTransferEncoding(value: string, httpVersionMinor: number): void {
-  if (httpVersionMinor === 0) throw new ProxyError('bad_request', 'HTTP/1.0 knows no Transfer-Encoding');
-  if (value.toLowerCase() !== 'chunked') throw new ProxyError('bad_request', 'The only Transfer-Encoding is chunked');
-}
-
-function refuseContentEncoding(value: string): void {
-  if (value === '' || value.toLowerCase() === 'identity') return;
-  throw new ProxyError('unsupported_media_type', 'Encoded bodies are not read: send it without Content-Encoding');
 }
 
 function forwardable(rawHeaders: readonly string[], refused: ReturnType<typeof compileNames>): string[] {

@@ -32,7 +32,7 @@ const MAX_HELD_BYTES = 32 * 1024 * 1024;
 /** Reads on until the model is known; the rest waits in the socket. */
 export async function readMultipart(exchange: Exchange, limits: BodyLimits, held: HeldBytes): Promise<MultipartBody> {
   refuseDeclaredLength(exchange, limits);
-  const scanner = createMultipartScanner(exchange.req.headers['content-type'] ?? '');
+  const scanner = createMultipartScanner(exchange.head.contentType);
   askForBody(exchange);
   const head = await readHead(exchange, scanner, { ...limits, maxBodyBytes: MAX_HELD_BYTES }, held);
   let started = false;
@@ -184,8 +184,7 @@ function withModel({ bytes, found }: Head, model: string): Buffer {
 }
 
 /** The content-length with another model, where the client gave one. */
-function lengthWith({ req }: Exchange, found: MultipartModel, model: string): number | undefined {
-  const declared = req.headers['content-length'];
-  if (declared === undefined) return undefined;
-  return Number(declared) - (found.end - found.start) + Buffer.byteLength(model);
+function lengthWith({ head }: Exchange, found: MultipartModel, model: string): number | undefined {
+  if (head.contentLength === undefined) return undefined;
+  return head.contentLength - (found.end - found.start) + Buffer.byteLength(model);
 }

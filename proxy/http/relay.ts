@@ -12,7 +12,6 @@ export interface Answer {
 }
 
 /** A client that takes no byte for so long holds a slot for nothing; Node itself has no limit on writing. */
-const RESOLVED = Promise.resolve();
 const STALLED_READER_MS = 60_000;
 
 const DISCONNECTED = Buffer.from(
@@ -59,7 +58,7 @@ export class Relay {
       if (this.#isEventStream) endWhole(this.#exchange.alarm);
     }
     this.#pending.push(chunk);
-    if (this.#pending.length === 1) void RESOLVED.then(() => this.#flush());
+    if (this.#pending.length === 1) process.nextTick(Relay.#flushLater, this);
   }
 
   end(): void {
@@ -87,6 +86,11 @@ export class Relay {
     if (this.#isEventStream) res.write(Buffer.concat([Buffer.from('\n\n'), DISCONNECTED]));
     if (res.socket === null) res.destroy();
     else res.socket.destroySoon();
+  }
+
+  /** One function for all, so that no closure is made per chunk. */
+  static #flushLater(relay: Relay): void {
+    relay.#flush();
   }
 
   #flush(): void {

@@ -15,7 +15,7 @@ export function withOwnHeaders(headers: string[], exchange: Exchange): string[] 
   if (exchange.pool !== '') headers.push('x-sluice-pool', exchange.pool);
   if (exchange.backend !== '') headers.push('x-sluice-backend', exchange.backend);
   if (exchange.pool !== '') headers.push('x-sluice-attempts', String(exchange.attempts));
-  if (exchange.closes()) headers.push('connection', 'close');
+  if (exchange.closes(exchange.req)) headers.push('connection', 'close');
   return headers;
 }
 

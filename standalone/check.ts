@@ -47,7 +47,7 @@ function table(verdicts: readonly Verdict[]): string[] {
 }
 
 /** `FILE: LLMPool/ml/chat: spec.backends[0].url: …`. */
-export function faultLine({ file, key, message }: Fault): string {
+function faultLine({ file, key, message }: Fault): string {
   return [file, key, message].filter((part) => part !== undefined).join(': ');
 }
 

@@ -114,31 +114,21 @@ describe('serving', () => {
   });
 
   test.each([
-    ['empty', ''],
-    ['no YAML', 'a: ['],
-    ['a CR with an unknown field', 'x'],
-    ['a CR with a variable that is not set', '${NOPE}'],
+    ['empty', () => ''],
+    ['no YAML', () => 'a: ['],
+    ['a CR with an unknown field', () => pool('a', two, '    nonsense: 1\n')],
+    ['a CR with a variable that is not set', () => pool('a', two, '    model: ${NOPE}\n')],
+    ['a CR that is not accepted', () => pool('a', two).replace('spec:', 'spec:\n  strategy: LeastRequest')],
   ])('a file that is %s serves what it last said, and is reported; other files are followed', async (_, text) => {
     await write('a.yaml', pool('a', one));
     await write('b.yaml', pool('b', one));
     running = await startStandalone([dir]);
-    await write(
-      'a.yaml',
-      text === 'x'
-        ? pool('a', two, '    nonsense: 1\n')
-        : text.startsWith('$')
-          ? pool('a', two, `    model: ${text}\n`)
-          : text,
-    );
+    await write('a.yaml', text());
     await write('b.yaml', pool('b', two));
     await becomes('b', 'two');
     expect(await ask('a')).toBe('one');
     const { log } = running;
-    await eventually(
-      'it is reported',
-      () => log.find((line) => JSON.stringify(line).includes(join(dir, 'a.yaml'))),
-      WITHIN,
-    );
+    await eventually('it is reported', () => log.find(({ msg }) => String(msg).includes(' refused; ')), WITHIN);
     await write('a.yaml', pool('a', two));
     await becomes('a', 'two');
     await eventually(

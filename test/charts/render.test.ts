@@ -121,8 +121,10 @@ describe('without values', async () => {
     expect(podOf(objects, 'proxy').spec.volumes).toEqual([{ name: 'snapshot', emptyDir: { medium: 'Memory' } }]);
   });
 
-  test('a proxy has its drain and 30 s more before it is killed', () => {
-    expect(podOf(objects, 'proxy').spec['terminationGracePeriodSeconds']).toBe(330);
+  test('a proxy takes calls until no node sends it any, and has its drain and more before it is killed', () => {
+    const { spec, container } = podOf(objects, 'proxy');
+    expect(container['lifecycle']).toEqual({ preStop: { sleep: { seconds: 5 } } });
+    expect(spec['terminationGracePeriodSeconds']).toBe(330);
   });
 });
 

@@ -90,7 +90,7 @@ function compileBackend(
   deps: CompileDeps,
 ): Backend {
   const { name, weight, model, modelMap, maxConcurrent = Number.POSITIVE_INFINITY } = document;
-  const valueOf = (setting: Setting): string => settingValue(setting, input.credentials, name);
+  const resolved = (setting: Setting): string => settingValue(setting, input.credentials, name);
   const places: Omit<Endpoint, 'backend'>[] = [];
   const unready: string[] = [];
   for (const place of placesOf(document, input.endpoints)) {
@@ -109,9 +109,9 @@ function compileBackend(
     model,
     modelMap: new Map(Object.entries(modelMap)),
     maxConcurrent,
-    headers: document.headers.flatMap((header) => [header.name.toLowerCase(), valueOf(header)]),
+    headers: document.headers.flatMap((header) => [header.name.toLowerCase(), resolved(header)]),
     query: document.query
-      .map((item) => `${encodeURIComponent(item.name)}=${encodeURIComponent(valueOf(item))}`)
+      .map((item) => `${encodeURIComponent(item.name)}=${encodeURIComponent(resolved(item))}`)
       .join('&'),
     endpoints,
     unready,

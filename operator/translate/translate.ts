@@ -31,7 +31,8 @@ export function translateOne(
   const reading = read(owner, claim, surroundings);
   const resolved = reading.backends.map((backend) => resolveBackend(backend, surroundings));
   const names = namesClaimed(owner, claim, reading.document === undefined);
-  const references = resolvedRefs(resolved.flatMap(({ problems }) => problems));
+  const problems = resolved.flatMap((one) => one.problems);
+  const references = resolvedRefs(problems, resolved.length);
   const said = [accepted(reading.faults), names, references];
   const common = { owner, generation: reading.generation, models: claim.names };
   if (reading.document === undefined) {
@@ -77,7 +78,11 @@ function readiness({ endpointCount, readyEndpointCount }: Counts, resolved: read
 
 function credentialsOf(resolved: readonly Resolved[]): Pick<Translation, 'credentials'> {
   const values = resolved.flatMap((one) => [...one.values]);
-  return values.length === 0 ? {} : { credentials: Object.fromEntries(values) };
+  return values.length === 0 ? {} : { credentials: Object.fromEntries(values.sort(byKey)) };
+}
+
+function byKey([a]: readonly [string, string], [b]: readonly [string, string]): number {
+  return a < b ? -1 : 1;
 }
 
 function byPlace(a: EndpointEntry, b: EndpointEntry): number {

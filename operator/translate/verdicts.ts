@@ -26,9 +26,10 @@ export function namesClaimed(
   return yes('NamesClaimed', `reachable as ${listed([...names, path])}`);
 }
 
-/** The first problem gives the reason, the message lists all. */
-export function resolvedRefs(problems: readonly Problem[]): Verdict {
+/** The first problem gives the reason, the message lists all. `lookedUp`: of how many backends the references were. */
+export function resolvedRefs(problems: readonly Problem[], lookedUp: number): Verdict {
   const [first] = problems;
+  if (lookedUp === 0) return yes('ResolvedRefs', 'not accepted: nothing was looked up');
   if (first === undefined) return yes('ResolvedRefs', 'all that it refers to is there');
   return no('ResolvedRefs', first.reason, problems.map(({ message }) => message).join('; '));
 }

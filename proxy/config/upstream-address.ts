@@ -48,7 +48,7 @@ export function createUpstreamRules({ allow, allowLoopback, apiServer }: Upstrea
   };
 }
 
-const HINT = '; --allow-upstream can allow it';
+const HINT = ' (--allow-upstream can allow it)';
 
 /** Link-local, and where clouds that do not use it keep their metadata: AWS, GCP, Alibaba, Azure, Oracle. */
 const LINK_LOCAL = listOf([

@@ -59,8 +59,12 @@ export function installSelector(install: string): string {
   return `${MANAGED_BY}=${FIELD_MANAGER},${INSTALL}=${install}`;
 }
 
-/** The object to send. `at`: where it stands already; its uid keeps us from another object that took its place. */
-export function objectFor(wanted: Wanted, install: string, at: { name: string; uid?: string }): KubeObject {
+/** The object to send. With a resourceVersion it may only replace that very version. */
+export function objectFor(
+  wanted: Wanted,
+  install: string,
+  { name, resourceVersion }: { readonly name: string; readonly resourceVersion?: string },
+): KubeObject {
   const { label, dataKey, resource } = PARTS[wanted.part];
   const isSecret = wanted.part === 'credentials';
   const text = isSecret ? Buffer.from(wanted.text).toString('base64') : wanted.text;
@@ -68,9 +72,9 @@ export function objectFor(wanted: Wanted, install: string, at: { name: string; u
     apiVersion: 'v1',
     kind: resource.kind,
     metadata: {
-      name: at.name,
+      name,
       namespace: wanted.namespace,
-      ...(at.uid !== undefined && { uid: at.uid }),
+      ...(resourceVersion !== undefined && { resourceVersion }),
       labels: labelsFor(wanted, install, label),
       annotations: { [FOR]: `${wanted.owner.kind}/${wanted.owner.namespace}/${wanted.owner.name}` },
       ...(wanted.ownedBy && { ownerReferences: [wanted.ownedBy] }),
@@ -91,7 +95,7 @@ function labelsFor({ owner, piece, part }: Place, install: string, label: string
 
 /** Whether what is there is what should be. */
 export function isAsWanted(present: PublishedObject, wanted: Wanted, install: string): boolean {
-  const owned = wanted.ownedBy === undefined || present.owners.includes(wanted.ownedBy.uid);
+  const owned = wanted.ownedBy === undefined || present.owners.join() === wanted.ownedBy.uid;
   const marks = marksOf(objectFor(wanted, install, { name: present.name }));
   return owned && present.marks === marks && present.digest === revisionOf(wanted.text);
 }

@@ -1,5 +1,5 @@
 import { ApiError } from '../kube/api-error.ts';
-import { apply, remove } from '../kube/apply.ts';
+import { remove } from '../kube/apply.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type KubeObject, pathOf } from '../kube/object.ts';
 import { ownerKey } from '../proxy/config/schema.ts';
@@ -92,16 +92,26 @@ export function createWriter(options: { client: KubeClient; published: Published
     return put(wanted);
   };
 
+  /**
+   * A merge patch of the very version we know, not an apply: the owner is to be replaced, and what POST made belongs to
+   * another manager than what an apply sets, which then could not take it away.
+   */
   const update = async (present: PublishedObject, wanted: Wanted): Promise<boolean> => {
-    const { name, uid } = present;
+    const { namespace, name } = present;
     try {
-      const object = objectFor(wanted, install, { name, uid });
-      note(await apply(client, resourceOf(wanted.part), object, { fieldManager: FIELD_MANAGER }), wanted);
+      const made = await client.call({
+        method: 'PATCH',
+        path: pathOf(resourceOf(wanted.part), { namespace, name }),
+        query: { fieldManager: FIELD_MANAGER },
+        contentType: 'application/merge-patch+json',
+        body: objectFor(wanted, install, present),
+      });
+      note(made, wanted);
       return true;
     } catch (error) {
-      // The object we knew is gone, whatever stands in its place.
       if (!(error instanceof ApiError && (error.status === 404 || error.reason === 'Conflict'))) throw error;
       published.removed(present);
+      await look(wanted, name);
     }
     return put(wanted);
   };

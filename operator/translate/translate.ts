@@ -42,7 +42,7 @@ export function translateOne(
   return {
     ...{ ...common, ...counts, ...credentialsOf(resolved) },
     document: reading.document(resolved.flatMap(({ document }) => document ?? [])),
-    endpoints: resolved.flatMap(({ endpoints }) => endpoints).sort(byPlace),
+    endpoints: sortedByPlace(resolved.flatMap(({ endpoints }) => endpoints)),
     verdicts: [...said, readiness(counts, resolved)],
   };
 }
@@ -82,13 +82,10 @@ function credentialsOf(resolved: readonly Resolved[]): Pick<Translation, 'creden
 }
 
 function byKey([a]: readonly [string, string], [b]: readonly [string, string]): number {
-  return a < b ? -1 : 1;
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function byPlace(a: EndpointEntry, b: EndpointEntry): number {
-  return placeOf(a) < placeOf(b) ? -1 : 1;
-}
-
-function placeOf({ backend, address, port }: EndpointEntry): string {
-  return `${backend} ${address} ${port}`;
+function sortedByPlace(entries: readonly EndpointEntry[]): EndpointEntry[] {
+  const keyed = entries.map((entry) => [`${entry.backend} ${entry.address} ${entry.port}`, entry] as const);
+  return keyed.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
 }

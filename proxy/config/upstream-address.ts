@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net';
+import { BlockList, isIP, SocketAddress } from 'node:net';
 
 /** Which upstreams may be called. The operator asks of what a CR says, the proxy again of what a name resolves to. */
 export interface UpstreamPolicy {
@@ -22,25 +22,20 @@ export interface AddressRange {
  */
 export type RefuseHost = (host: string) => string | undefined;
 
-interface Address {
-  readonly text: string;
-  readonly family: 'ipv4' | 'ipv6';
-}
-
 export function createUpstreamRules({ allow, allowLoopback, apiServer }: UpstreamPolicy): RefuseHost {
   const allowed = new BlockList();
   for (const { address, prefix, family } of allow) allowed.addSubnet(address, prefix, family);
   const apiNames = new Set(apiServer.map(plainName));
-  const apiAddresses = apiServer.flatMap(addressesOf);
+  const apiAddresses = [...apiNames].flatMap(addressesOf);
   const apiList = new BlockList();
-  for (const { text, family } of apiAddresses) apiList.addAddress(text, family);
+  for (const address of apiAddresses) apiList.addAddress(address);
 
   return (host) => {
     const name = plainName(host);
     if (!isCallable(name)) return 'is not the name or address of a host';
     const isApiName = apiNames.has(name);
     const addresses = isApiName ? [...addressesOf(name), ...apiAddresses] : addressesOf(name);
-    const isIn = (list: BlockList): boolean => addresses.some(({ text, family }) => list.check(text, family));
+    const isIn = (list: BlockList): boolean => addresses.some((address) => list.check(address));
     if (isIn(allowed)) return undefined;
     if (isIn(LINK_LOCAL)) return `is a link-local or metadata address${HINT}`;
     if (!allowLoopback && isIn(LOOPBACK)) return `is a loopback address${HINT}`;
@@ -95,7 +90,8 @@ function listOf(ranges: readonly (readonly [address: string, prefix: number])[])
 /** A host in one spelling: lower case, no brackets, zone or final dots, IPv4 in four decimals. Empty: none. */
 function plainName(host: string): string {
   const bare = host.replace(/^\[|\]$/g, '');
-  if (isIP(bare) === 6) return bare.replace(/%.*$/, '');
+  const version = isIP(bare);
+  if (version !== 0) return version === 6 ? bare.replace(/%.*$/, '') : bare;
   if (/[/\\?#@:\s]/.test(bare)) return '';
   try {
     return withoutFinalDots(new URL(`http://${bare}`).hostname);
@@ -114,22 +110,24 @@ function isCallable(name: string): boolean {
   return name !== '' && !name.startsWith('.') && !name.includes('..');
 }
 
-/** The address a host spells or means, and the IPv4 addresses hidden in it. None: a name that has to be looked up. */
-function addressesOf(host: string): Address[] {
-  const name = plainName(host);
+/** The address a plain name is or means, and the IPv4 addresses hidden in it. None: it has to be looked up. */
+function addressesOf(name: string): SocketAddress[] {
   const version = isIP(name);
-  if (version === 4) return [{ text: name, family: 'ipv4' }];
-  if (version === 6) return [{ text: name, family: 'ipv6' }, ...embeddedIn(name)];
-  const meant = MEANT_BY_NAME.get(name.endsWith('.localhost') ? 'localhost' : name) ?? [];
-  return meant.map((text) => ({ text, family: text.includes(':') ? 'ipv6' : 'ipv4' }));
+  if (version === 4) return [addressOf(name)];
+  if (version === 6) return [addressOf(name), ...embeddedIn(name)];
+  return (MEANT_BY_NAME.get(name.endsWith('.localhost') ? 'localhost' : name) ?? []).map(addressOf);
 }
 
-function embeddedIn(ipv6: string): Address[] {
+function addressOf(address: string): SocketAddress {
+  return new SocketAddress({ address, family: address.includes(':') ? 'ipv6' : 'ipv4' });
+}
+
+function embeddedIn(ipv6: string): SocketAddress[] {
   const all = hextets(ipv6);
   const found = EMBEDDINGS.find(({ prefix }) => prefix.every((value, index) => all[index] === value));
   if (found === undefined) return [];
   const bytes = [all[found.at] ?? 0, all[found.at + 1] ?? 0].flatMap((hextet) => [hextet >> 8, hextet & 0xff]);
-  return [{ text: bytes.join('.'), family: 'ipv4' }];
+  return [addressOf(bytes.join('.'))];
 }
 
 /** All eight of them; URL writes the address without dotted decimals. */

@@ -113,7 +113,8 @@ export async function startFakeLlm({ name, models = [name], port = 0 }: FakeLlmO
   // Its own timeouts would cut connections where no test asked for it.
   server.keepAliveTimeout = 0;
   server.requestTimeout = 0;
-  server.listen(port, '127.0.0.1');
+  // On every address: an EndpointSlice takes none of loopback.
+  server.listen(port, '0.0.0.0');
   await once(server, 'listening');
   const bound = (server.address() as AddressInfo).port;
   return {

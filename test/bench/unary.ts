@@ -5,21 +5,11 @@ import { join } from 'node:path';
 import { freePort } from '../support/ports.ts';
 import { closedLoop } from './closed-loop.ts';
 import { type Measured, measured, startPrinting } from './processes.ts';
-
-/** One row of the table: ours against the floor, both measured in turns within the same minute. */
-export interface Row {
-  readonly what: string;
-  readonly ours: number;
-  readonly floor: number;
-  readonly unit: string;
-  readonly ratio: number;
-  readonly bar: string;
-  readonly holds: boolean;
-}
+import type { Row } from './row.ts';
 
 const CONNECTIONS = 64;
-const ROUNDS = 5;
-const ROUND_MS = 1_500;
+const ROUNDS = 9;
+const ROUND_MS = 2_000;
 
 /** Unary calls of 1 KiB at 64 connections: throughput and CPU a call of the proxy over those of the floor. */
 export async function unary(): Promise<Row[]> {

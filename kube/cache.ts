@@ -1,10 +1,22 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type KubeObject, keyOf } from './object.ts';
 
+/** What was read of an object. */
+export interface Entry<T> {
+  readonly key: string;
+  readonly version: string | undefined;
+  /** Undefined: not of interest. */
+  readonly now: T | undefined;
+  /** There is nothing to change: it is the version that is known, or it could not be read. */
+  readonly known: boolean;
+}
+
 export interface Cache<T> {
   readonly items: ReadonlyMap<string, T>;
-  /** An object is there as it stands here. */
-  readonly put: (object: KubeObject) => void;
+  /** Keeps of an object what `project` does; changes nothing yet. */
+  readonly read: (object: KubeObject) => Entry<T>;
+  /** An object is there, as it was read. */
+  readonly put: (entry: Entry<T>) => void;
   readonly drop: (key: string) => void;
   /** Drops every item whose key is not in `kept`. */
   readonly keepOnly: (kept: ReadonlySet<string>) => void;
@@ -37,18 +49,20 @@ export function createCache<T>({ project, changed, threw }: CacheOptions<T>): Ca
     versions.delete(key);
     if (items.delete(key)) tell(key, undefined, before);
   };
-  const put = (object: KubeObject): void => {
+  const read = (object: KubeObject): Entry<T> => {
     const key = keyOf(object);
     const version = object.metadata.resourceVersion;
-    if (versions.has(key) && versions.get(key) === version) return;
-    let now: T | undefined;
+    if (versions.has(key) && versions.get(key) === version) return { key, version, now: undefined, known: true };
     try {
-      now = project(object);
+      return { key, version, now: project(object), known: false };
     } catch (error) {
       // What was known of it stays: one odd object is no reason to take a backend away.
       threw(key, error);
-      return;
+      return { key, version, now: undefined, known: true };
     }
+  };
+  const put = ({ key, version, now, known }: Entry<T>): void => {
+    if (known) return;
     if (now === undefined) {
       drop(key);
       return;
@@ -62,5 +76,5 @@ export function createCache<T>({ project, changed, threw }: CacheOptions<T>): Ca
   const keepOnly = (kept: ReadonlySet<string>): void => {
     for (const key of [...items.keys()]) if (!kept.has(key)) drop(key);
   };
-  return { items, put, drop, keepOnly };
+  return { items, read, put, drop, keepOnly };
 }

@@ -165,12 +165,17 @@ async function relist<T>({
   state,
 }: Follower<T>): Promise<void> {
   const seen = new Set<string>();
-  const cursor = await listPages(options.client, collection, timings.pageSize, signal, (objects) => {
-    state.heardAt = clock();
-    for (const object of objects) {
-      seen.add(keyOf(object));
-      cache.put(object);
-    }
+  const cursor = await listPages(options.client, collection, {
+    pageSize: timings.pageSize,
+    signal,
+    read: cache.read,
+    page: (entries) => {
+      state.heardAt = clock();
+      for (const entry of entries) {
+        seen.add(entry.key);
+        cache.put(entry);
+      }
+    },
   });
   cache.keepOnly(seen);
   state.cursor = cursor;
@@ -214,7 +219,7 @@ async function watch<T>({
 
 function take<T>(cache: Cache<T>, { type, object }: WatchEvent): void {
   if (type === 'DELETED') cache.drop(keyOf(object));
-  else if (type !== 'BOOKMARK') cache.put(object);
+  else if (type !== 'BOOKMARK') cache.put(cache.read(object));
 }
 
 /** Whether the watch can go on where it was: no answer, or one that says nothing of the resourceVersion. */

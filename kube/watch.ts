@@ -3,9 +3,7 @@ import type { KubeClient } from './client.ts';
 import { createLineSplitter } from './lines.ts';
 import { type Collection, isObject } from './list.ts';
 import type { KubeObject } from './object.ts';
-
-/** An object is at most 1.5 MiB in etcd; JSON may write it several times as long. */
-const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+import { MAX_OBJECT_BYTES, readStream } from './stream.ts';
 
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
@@ -40,33 +38,10 @@ export async function watchEvents(
 ): Promise<void> {
   const where = `GET ${path}?watch`;
   const watch = { watch: 'true', allowWatchBookmarks: 'true', timeoutSeconds: String(timeoutSeconds) };
-  const stream = await client.open({
-    path,
-    query: { ...query, ...watch, resourceVersion: from },
-    signal,
-    timeoutMs: OPEN_TIMEOUT_MS,
-  });
-  opened();
-  let stalled = false;
-  const watchdog = setTimeout(
-    () => {
-      stalled = true;
-      client.suspect();
-      stream.destroy();
-    },
-    timeoutSeconds * 1000 + graceMs,
-  );
-  const lines = createLineSplitter(MAX_EVENT_BYTES, eventReader(where, from, event));
-  try {
-    for await (const chunk of stream.body) lines.push(chunk);
-  } catch (error) {
-    if (stalled) throw new ApiError(0, 'Timeout', `${where}: the connection is half open, no end in time`);
-    if (error instanceof ApiError) throw error;
-    throw new ApiError(0, 'Unreachable', `${where}: ${error instanceof Error ? error.message : String(error)}`);
-  } finally {
-    clearTimeout(watchdog);
-    stream.destroy();
-  }
+  const lines = createLineSplitter(MAX_OBJECT_BYTES, eventReader(where, from, event));
+  const request = { path, query: { ...query, ...watch, resourceVersion: from }, signal, timeoutMs: OPEN_TIMEOUT_MS };
+  const limits = { bodyMs: timeoutSeconds * 1000 + graceMs, opened };
+  await readStream(client, request, limits, (chunk) => lines.push(chunk));
 }
 
 function eventReader(where: string, from: string, event: (event: WatchEvent) => void): (line: string) => void {

@@ -11,7 +11,7 @@ export function backendOfInstance({ metadata, spec }: EmbeddingInstance): Backen
   return { name: metadata.name, tier: 0, weight: 1, url, service, pods, auth, tls, maxConcurrent };
 }
 
-export function instanceNameOf({ metadata, spec }: EmbeddingInstance): string {
+function instanceNameOf({ metadata, spec }: EmbeddingInstance): string {
   return spec.instanceName ?? metadata.name;
 }
 

@@ -1,7 +1,7 @@
 import { choose } from '../balance/choose.ts';
 import type { Call } from '../call.ts';
 import { ProxyError } from '../errors.ts';
-import type { Endpoint, EndpointState, PoolState } from '../pool.ts';
+import type { Endpoint, EndpointState, PoolState, Waiter } from '../pool.ts';
 
 /**
  * What a request holds of a pool: one slot of the pool from its first attempt to its end, one slot of an endpoint for
@@ -25,7 +25,8 @@ export function createSeat(state: PoolState): Seat {
  * @throws ProxyError queue_full or queue_timeout; and resolves undefined when the call ends meanwhile.
  */
 export function takeSeat(seat: Seat, call: Call): Endpoint | undefined | Promise<Endpoint | undefined> {
-  if (seat.state.waiters.size === 0) {
+  // Whoever holds the pool's slot already came before all who wait, and may be what the first of them waits for.
+  if (seat.state.waiters.size === 0 || seat.holdsPool) {
     const endpoint = tryTake(seat);
     if (endpoint !== 'busy') return endpoint;
   }
@@ -80,7 +81,7 @@ function tryTake(seat: Seat): Endpoint | 'busy' | undefined {
 function waitForSeat(seat: Seat, call: Call): Promise<Endpoint | undefined> {
   const { state } = seat;
   const queue = state.current?.queue ?? { maxDepth: 0, timeoutMs: 0 };
-  if (state.waiters.size >= queue.maxDepth) {
+  if (state.waiters.size >= queue.maxDepth && !seat.holdsPool) {
     throw new ProxyError('queue_full', `The queue of pool '${state.key}' is full (${queue.maxDepth} waiting)`, {
       retryAfterSeconds: waitSeconds(state),
     });
@@ -110,8 +111,16 @@ function waitForSeat(seat: Seat, call: Call): Promise<Endpoint | undefined> {
       done();
       resolve(undefined);
     };
-    state.waiters.add(waiter);
+    enqueue(seat, waiter);
   });
+}
+
+/** At the end; but before all others for who holds the pool's slot, or they could wait for each other. */
+function enqueue({ state: { waiters }, holdsPool }: Seat, waiter: Waiter): void {
+  const behind = holdsPool ? [...waiters] : [];
+  if (holdsPool) waiters.clear();
+  waiters.add(waiter);
+  for (const other of behind) waiters.add(other);
 }
 
 /** How long the queue takes to empty at the pace of late: those waiting, over those served at a time, in seconds. */

@@ -10,6 +10,7 @@ import { type AttemptResult, attempt, type StreamedBody, type UpstreamRequest } 
 import type { Exchange } from './exchange.ts';
 import { withSettings } from './headers.ts';
 import { joinQuery } from './query.ts';
+import type { Answer } from './relay.ts';
 import { sendAnswer } from './respond.ts';
 
 /** A request that has found its pool. */
@@ -42,12 +43,14 @@ export async function forward(exchange: Exchange, request: Forwarded, random: ()
   limitWhole(exchange.alarm, requestMs, () => endCall(exchange.call, 'deadline'));
   try {
     const failed = await tryEach(exchange, request, seat, random);
-    if (failed !== undefined) answerFailure(exchange, failed);
+    if (failed !== undefined) answerFailure(exchange, state, failed);
   } finally {
     endWhole(exchange.alarm);
     leave(seat);
-    const seconds = (performance.now() - exchange.startedAt) / 1000;
-    state.meanSeconds += (seconds - state.meanSeconds) / MEAN_OF_LATE;
+    if (exchange.attempts > 0) {
+      const seconds = (performance.now() - exchange.startedAt - exchange.queueMs) / 1000;
+      state.meanSeconds += (seconds - state.meanSeconds) / MEAN_OF_LATE;
+    }
   }
 }
 
@@ -55,8 +58,9 @@ export async function forward(exchange: Exchange, request: Forwarded, random: ()
 const MEAN_OF_LATE = 16;
 
 /**
- * Undefined once the client has an answer or is gone; else the last failure. One function with two loops, where three
- * would read as well: each async function costs a request more than its metrics do.
+ * Undefined once the client has an answer or is gone; else the last failure with an answer to pass on, or the last of
+ * all. One function with two loops, where three would read as well: each async function costs a request more than its
+ * metrics do.
  */
 async function tryEach(
   exchange: Exchange,
@@ -67,6 +71,7 @@ async function tryEach(
   let last: Failed | undefined;
   for (let round = 0; ; round += 1) {
     for (;;) {
+      if (exchange.call.ended !== undefined) return refuseEnded(exchange);
       const taken = takeSeat(seat, exchange.call);
       const endpoint = taken instanceof Promise ? await queued(exchange, seat, taken) : taken;
       const pool = request.state.current;
@@ -78,7 +83,7 @@ async function tryEach(
       if (result.kind === 'answered') return undefined;
       if (result.kind === 'ended') return refuseEnded(exchange);
       standUp(seat);
-      last = result;
+      if (last === undefined || hasAnswer(result) || !hasAnswer(last)) last = result;
       seat.tried.push(endpoint.state);
       if (isSpent(exchange, request, pool, result)) return last;
     }
@@ -134,15 +139,20 @@ function isSpent(exchange: Exchange, request: Forwarded, pool: Pool, result: Fai
 }
 
 /** Nothing is left to try: the upstream's own answer where it means something to the client, else ours. */
-function answerFailure(exchange: Exchange, failed: Failed): void {
-  if (failed.answer !== undefined && passesThrough(failed.outcome)) {
-    sendAnswer(exchange, failed.answer);
+function answerFailure(exchange: Exchange, state: PoolState, failed: Failed): void {
+  if (hasAnswer(failed)) {
+    const { status } = failed.answer;
+    sendAnswer(exchange, failed.answer, status === 429 || status === 503 ? waitSeconds(state) : undefined);
     return;
   }
   throw new ProxyError(
     'upstream_error',
     `No backend of pool '${exchange.pool}' could answer; the last was ${failed.message}`,
   );
+}
+
+function hasAnswer(failed: Failed): failed is Failed & { readonly answer: Answer } {
+  return failed.answer !== undefined && passesThrough(failed.outcome);
 }
 
 /** @throws ProxyError for a deadline or a refused body; a client that left gets nothing. */

@@ -72,6 +72,37 @@ describe('a seat', () => {
     expect(pool.waiters.size).toBe(1);
   });
 
+  test('is had for a second try before those who wait, who may wait for that very slot of the pool', async () => {
+    const pool = stateOf(poolOf([{ name: 'a' }, { name: 'b', maxConcurrent: 1 }], { maxConcurrent: 1 }));
+    const first = sit(pool);
+    const waiting = sit(pool);
+    standUp(first.seat);
+    first.seat.tried.push((first.taken as Endpoint).state);
+    expect(takeSeat(first.seat, first.call)).toMatchObject({ backend: { name: expect.stringMatching(/^[ab]$/) } });
+    leave(first.seat);
+    expect(await waiting.taken).toBeDefined();
+  });
+
+  test('is waited for at the head of a queue, even of a full one, by a call that holds the pool’s slot', async () => {
+    const queue = { maxDepth: 1, timeoutMs: 1_000 };
+    const plans = [
+      { name: 'a', maxConcurrent: 1 },
+      { name: 'b', maxConcurrent: 1 },
+    ];
+    const pool = stateOf(poolOf(plans, { maxConcurrent: 2, queue }));
+    const first = sit(pool);
+    const second = sit(pool);
+    const waiting = sit(pool);
+    standUp(first.seat);
+    first.seat.tried.push((first.taken as Endpoint).state);
+    const again = takeSeat(first.seat, first.call);
+    expect([again instanceof Promise, pool.waiters.size]).toEqual([true, 2]);
+    leave(second.seat);
+    expect(await again).toBe(second.taken);
+    leave(first.seat);
+    expect(await waiting.taken).toBeDefined();
+  });
+
   test('[P-6] is refused at once when the queue is full, with a Retry-After that grows with the queue', () => {
     const pool = state(1);
     pool.meanSeconds = 10;

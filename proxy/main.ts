@@ -1,7 +1,4 @@
-import { holdNewSpace, tuneV8 } from '../program/v8.ts';
+import { runTuned } from '../program/v8.ts';
 
-tuneV8();
-// Only now: what V8 is told counts from the first module that it compiles.
-const { run } = await import('./run.ts');
-await run(process.env);
-holdNewSpace();
+// Loaded only then, so that what V8 is told counts from the first module that it compiles.
+await runTuned(async () => (await import('./run.ts')).run(process.env));

@@ -67,7 +67,7 @@ async function serve(deps: HttpDeps, exchange: Exchange): Promise<void> {
 }
 
 /** The request with its pool, or undefined where it is answered already. */
-async function route(deps: HttpDeps, exchange: Exchange, path: Path): Promise<Forwarded | undefined> {
+function route(deps: HttpDeps, exchange: Exchange, path: Path): Promise<Forwarded> | undefined {
   if (path.kind === 'models') {
     requireMethod(exchange, 'GET');
     const snapshot = deps.snapshot();

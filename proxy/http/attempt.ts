@@ -55,12 +55,14 @@ class Attempt implements Dispatcher.DispatchHandler {
   readonly #exchange: Exchange;
   readonly #request: UpstreamRequest;
   readonly #resolve: (result: AttemptResult) => void;
-  readonly #openedBefore: number;
   readonly #relay: Relay;
   #controller: Dispatcher.DispatchController | undefined;
   #done = false;
   #answerBegan = false;
   #isFresh = false;
+  /** It went out on a connection that was open before. */
+  #isKept = false;
+  #openings = 0;
   #outcome: Outcome = 'success';
   #held: Buffer[] | undefined;
   #heldBytes = 0;
@@ -72,7 +74,6 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#request = request;
     this.#resolve = resolve;
     this.#relay = new Relay(exchange, (why) => this.#abandon(why));
-    this.#openedBefore = request.endpoint.state.connections.opened();
     limitStep(exchange.alarm, request.timeouts.firstByteMs, () => this.#firstByteIsLate());
     exchange.call.undo = () => this.#end();
   }
@@ -90,8 +91,13 @@ class Attempt implements Dispatcher.DispatchHandler {
       bodyTimeout: timeouts.idleMs,
     };
     try {
+      // undici opens a connection for a streamed body a microtask later: the two around it see just that one.
+      if (isStreamed) queueMicrotask(() => this.#noteOpenings());
+      this.#noteOpenings();
       if (fresh) connections.dispatchFresh(options, this);
       else connections.dispatch(options, this);
+      if (isStreamed) queueMicrotask(() => this.#noteWhetherKept());
+      else this.#noteWhetherKept();
     } catch (error) {
       this.onResponseError(undefined, error as Error);
     }
@@ -152,10 +158,17 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   /** A kept connection that the server closed just as we wrote: the request was not seen, or can be repeated as new. */
   #mayGoFresh(error: Error): boolean {
-    const { endpoint, body } = this.#request;
-    const kept = endpoint.state.connections.opened() === this.#openedBefore;
+    const { body } = this.#request;
     const repeatable = body === undefined || Buffer.isBuffer(body) || !body.started();
-    return kept && repeatable && !this.#isFresh && !this.#answerBegan && isConnectionLoss(error);
+    return this.#isKept && repeatable && !this.#isFresh && !this.#answerBegan && isConnectionLoss(error);
+  }
+
+  #noteOpenings(): void {
+    this.#openings = this.#request.endpoint.state.connections.openings();
+  }
+
+  #noteWhetherKept(): void {
+    this.#isKept = this.#request.endpoint.state.connections.openings() === this.#openings;
   }
 
   #firstByteIsLate(): void {

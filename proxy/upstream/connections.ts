@@ -1,5 +1,5 @@
 import type { LookupFunction } from 'node:net';
-import { Client, type Dispatcher, Pool } from 'undici';
+import { buildConnector, Client, type Dispatcher, Pool } from 'undici';
 
 /** All that decides whether an open connection may be used for a call. Equal settings share connections. */
 export interface ConnectionSettings {
@@ -17,8 +17,8 @@ export interface ConnectionSettings {
 /** The connections to one endpoint: opened on first use, kept while it lasts. */
 export interface Connections {
   readonly settings: ConnectionSettings;
-  /** How many were opened so far: unchanged during an attempt means that it ran on a kept one. */
-  opened: () => number;
+  /** How many were begun to be opened: unchanged by a dispatch, it went out on a kept one. */
+  openings: () => number;
   dispatch: (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => void;
   /** Sends on a connection of its own: for a call whose kept connection died before any answer. */
   dispatchFresh: (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => void;
@@ -31,24 +31,25 @@ const KEEP_ALIVE_MS = 4_000;
 
 export function createConnections(settings: ConnectionSettings): Connections {
   let pool: Pool | undefined;
-  let opened = 0;
-  const open = (): Pool => {
-    const fresh = new Pool(settings.origin, { ...clientOptions(settings), connections: null });
-    fresh.on('connect', () => {
-      opened += 1;
-    });
-    return fresh;
+  let openings = 0;
+  const connector = connectorOf(settings);
+  const options: Client.Options = {
+    ...CLIENT_OPTIONS,
+    connect: (target, callback) => {
+      openings += 1;
+      connector(target, callback);
+    },
   };
   return {
     settings,
-    opened: () => opened,
-    dispatch: (options, handler) => {
-      pool ??= open();
-      pool.dispatch(options, handler);
+    openings: () => openings,
+    dispatch: (call, handler) => {
+      pool ??= new Pool(settings.origin, { ...options, connections: null });
+      pool.dispatch(call, handler);
     },
-    dispatchFresh: (options, handler) => {
-      const client = new Client(settings.origin, clientOptions(settings));
-      client.dispatch(options, handler);
+    dispatchFresh: (call, handler) => {
+      const client = new Client(settings.origin, options);
+      client.dispatch(call, handler);
       void client.close();
     },
     close: () => {
@@ -69,23 +70,24 @@ export function sameSettings(a: ConnectionSettings, b: ConnectionSettings): bool
   );
 }
 
-function clientOptions(settings: ConnectionSettings): Client.Options {
-  const { connectMs, ca, cert, key, serverName, lookup } = settings;
-  return {
-    pipelining: 1,
+const CLIENT_OPTIONS: Client.Options = {
+  pipelining: 1,
+  allowH2: false,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  keepAliveMaxTimeout: KEEP_ALIVE_MS,
+  // First byte and idle are measured per attempt, to the millisecond; undici's own clock ticks each 500 ms.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+};
+
+function connectorOf({ connectMs, ca, cert, key, serverName, lookup }: ConnectionSettings): buildConnector.connector {
+  return buildConnector({
     allowH2: false,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    // First byte and idle are measured per attempt, to the millisecond; undici's own clock ticks each 500 ms.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: {
-      timeout: connectMs,
-      lookup,
-      ...(ca !== undefined && { ca }),
-      ...(cert !== undefined && { cert }),
-      ...(key !== undefined && { key }),
-      ...(serverName !== undefined && { servername: serverName }),
-    },
-  };
+    timeout: connectMs,
+    lookup,
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    ...(serverName !== undefined && { servername: serverName }),
+  });
 }

@@ -140,7 +140,7 @@ async function hold(candidate: Candidate, first: Held): Promise<void> {
   const { timings, clock, signal } = candidate;
   let held = first;
   let until = held.since + timings.renewDeadlineMs;
-  while (!signal.aborted && clock() < until) {
+  while (!signal.aborted) {
     await sleep(Math.min(timings.renewMs, until - clock()), undefined, { signal }).catch(() => undefined);
     const leftMs = until - clock();
     if (signal.aborted || leftMs <= 0) return;

@@ -1,8 +1,14 @@
+export interface LineSplitter {
+  readonly push: (chunk: Buffer) => void;
+  /** The unfinished line that is held. */
+  readonly rest: () => string;
+}
+
 /**
  * Cuts a stream of bytes into lines: `push` calls `line` for each whole one (without its end, and not for an empty
  * one). Chunks may split a line, or a character, anywhere. Throws when a line is longer than maxBytes.
  */
-export function createLineSplitter(maxBytes: number, line: (text: string) => void): { push(chunk: Buffer): void } {
+export function createLineSplitter(maxBytes: number, line: (text: string) => void): LineSplitter {
   let held: Buffer[] = [];
   let heldBytes = 0;
   const hold = (part: Buffer): void => {
@@ -27,5 +33,6 @@ export function createLineSplitter(maxBytes: number, line: (text: string) => voi
       }
       if (start < chunk.length) hold(chunk.subarray(start));
     },
+    rest: take,
   };
 }

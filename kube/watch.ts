@@ -42,6 +42,7 @@ export async function watchEvents(
   const request = { path, query: { ...query, ...watch, resourceVersion: from }, signal, timeoutMs: OPEN_TIMEOUT_MS };
   const limits = { bodyMs: timeoutSeconds * 1000 + graceMs, opened };
   await readStream(client, request, limits, (chunk) => lines.push(chunk));
+  if (lines.rest().trim() !== '') throw new ApiError(0, 'InvalidBody', `${where}: ended in the middle of an event`);
 }
 
 function eventReader(where: string, from: string, event: (event: WatchEvent) => void): (line: string) => void {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createLineSplitter } from '../../kube/lines.ts';
 
-function split(chunks: readonly Buffer[], maxBytes = 1_000): string[] {
+function split(chunks: readonly Buffer[], maxBytes = 1_000): readonly string[] {
   const lines: string[] = [];
   const splitter = createLineSplitter(maxBytes, (line) => lines.push(line));
   for (const chunk of chunks) splitter.push(chunk);
@@ -13,6 +13,13 @@ describe('the line splitter', () => {
 
   test('gives whole lines and keeps the unfinished one', () => {
     expect(split([Buffer.from(text)])).toEqual(['{"a":"ü€😀"}', '{"b":2}\r']);
+  });
+
+  test('tells what it holds of an unfinished line', () => {
+    const splitter = createLineSplitter(1_000, () => undefined);
+    splitter.push(Buffer.from('whole\nunfin'));
+    splitter.push(Buffer.from('ished'));
+    expect(splitter.rest()).toBe('unfinished');
   });
 
   test('gives the same lines wherever the chunks are cut, in the middle of a character too', () => {

@@ -9,6 +9,11 @@ const html = { status: 200, headers: { 'content-type': 'text/html' }, body: '<ht
 describe('a reflector ends up complete', () => {
   const gone = { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' };
   const fault = { kind: 'Status', code: 500, reason: 'InternalError', message: 'etcd event without object' };
+  const past = watchLine('BOOKMARK', { metadata: { resourceVersion: '1' } });
+  const list = (rest: string): Omit<Fault, 'match'> => ({
+    answer: { status: 200, body: `{"kind":"ConfigMapList",${rest}}` },
+  });
+  const podList = '{"kind":"PodList","metadata":{"resourceVersion":"1"},"items":[]}';
   const faults: [string, 'list' | 'watch', Omit<Fault, 'match'>][] = [
     ['a watch answered 410', 'watch', { answer: { status: 410 } }],
     ['a watch ended by an ERROR event 410', 'watch', { answer: watchLine('ERROR', gone) }],
@@ -21,31 +26,16 @@ describe('a reflector ends up complete', () => {
     ['a watch event that is no JSON', 'watch', { answer: { status: 200, body: '{"type":"ADDED","obj\n' } }],
     ['a watch event of an unknown type', 'watch', { answer: watchLine('SYNC', {}) }],
     ['a watch event without an object', 'watch', { answer: watchLine('ADDED', { metadata: {} }) }],
-    [
-      'a resourceVersion that goes back',
-      'watch',
-      { answer: watchLine('BOOKMARK', { metadata: { resourceVersion: '1' } }) },
-    ],
+    ['a resourceVersion that goes back', 'watch', { answer: past }],
     ['a watch cut in the middle of an event', 'watch', { cutAfterBytes: 40 }],
     ['a list answered 410', 'list', { answer: { status: 410 } }],
     ['a list answered 500', 'list', { answer: { status: 500 } }],
     ['a list answered 401', 'list', { answer: { status: 401 } }],
     ['a list answered with a page of HTML', 'list', { answer: html }],
-    [
-      'a list of another kind',
-      'list',
-      { answer: { status: 200, body: '{"kind":"PodList","metadata":{"resourceVersion":"1"},"items":[]}' } },
-    ],
-    [
-      'a list without a resourceVersion',
-      'list',
-      { answer: { status: 200, body: '{"kind":"ConfigMapList","metadata":{},"items":[]}' } },
-    ],
-    [
-      'a list that holds no objects',
-      'list',
-      { answer: { status: 200, body: '{"kind":"ConfigMapList","metadata":{"resourceVersion":"1"},"items":[7]}' } },
-    ],
+    ['a list of another kind', 'list', { answer: { status: 200, body: podList } }],
+    ['a list without a resourceVersion', 'list', list('"metadata":{},"items":[]')],
+    ['a list that holds no objects', 'list', list('"metadata":{"resourceVersion":"1"},"items":[7]')],
+    ['a list that holds an object without a name', 'list', list('"metadata":{"resourceVersion":"1"},"items":[{}]')],
     ['a list that is null', 'list', { answer: { status: 200, body: 'null' } }],
     ['a list cut in the middle', 'list', { cutAfterBytes: 100 }],
   ];
@@ -62,6 +52,28 @@ describe('a reflector ends up complete', () => {
     await complete();
     await put(namespace, 'kept', '2');
     await complete();
+  });
+
+  test.each([
+    ['410', 2, { answer: { status: 410 } }],
+    ['an ERROR event 410', 2, { answer: watchLine('ERROR', gone) }],
+    ['another ERROR event', 2, { answer: watchLine('ERROR', fault) }],
+    ['an ERROR event 429', 1, { answer: watchLine('ERROR', { ...gone, code: 429 }) }],
+    ['a page of HTML', 2, { answer: html }],
+    ['a resourceVersion that goes back', 2, { answer: past }],
+    ['404', 2, { answer: { status: 404 } }],
+    ['403', 1, { answer: { status: 403 } }],
+    ['500', 1, { answer: { status: 500 } }],
+    ['an end at once', 1, { answer: { status: 200 } }],
+    ['a cut', 1, { cutAfterBytes: 1 }],
+  ])('and after a watch met %s has read %i lists', async (_what, lists, what) => {
+    const namespace = await newNamespace();
+    bench.proxy.fault({ match: new RegExp(`${namespace}/configmaps.*watch=true`), ...what });
+    const { reflector, complete } = follow(namespace);
+    await reflector.whenSynced;
+    await put(namespace, 'a', '1');
+    await complete();
+    expect(requests(namespace, 'list')).toHaveLength(lists);
   });
 
   test('and emits deletions that happened while the watch was refused with 410', async () => {

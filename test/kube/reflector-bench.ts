@@ -29,7 +29,7 @@ export interface Followed {
 }
 
 /** Watches of a second and pauses of milliseconds, so that a test of a stall takes two seconds and not a minute. */
-export const SHORT: Partial<ReflectorTimings> = {
+const SHORT: Partial<ReflectorTimings> = {
   watchMinSeconds: 1,
   watchMaxSeconds: 1,
   watchGraceMs: 400,

@@ -1,8 +1,8 @@
-import { Agent } from 'undici';
 import type { KubeClient } from '../kube/client.ts';
 import { RESOURCES } from '../kube/object.ts';
 import { type Reflector, reflect } from '../kube/reflector.ts';
 import type { Log } from '../program/log.ts';
+import { Agent } from '../program/undici.ts';
 import { type ConfigReport, ownerKey } from '../proxy/config/schema.ts';
 import { followConfig } from './config-stream.ts';
 import type { Clock } from './pace.ts';

@@ -26,21 +26,33 @@ export interface CustomResource {
   readonly status: StandingStatus;
 }
 
-/** Reads a CR. One that this operator's schema does not know, as after a downgrade, has a problem instead of a spec. */
-export function readCustomResource(kind: Owner['kind'], object: KubeObject): CustomResource {
-  const { name, namespace = '', uid = '', generation = 0, resourceVersion = '', creationTimestamp } = object.metadata;
+/**
+ * Reads a CR. One that this operator's schema does not know, as after a downgrade, has a problem instead of a spec.
+ * `before`: as it was read last; what it means is read anew only with a new generation.
+ */
+export function readCustomResource(kind: Owner['kind'], object: KubeObject, before?: CustomResource): CustomResource {
+  const { name, namespace = '', uid = '', generation = 0, resourceVersion = '' } = object.metadata;
   const owner = { kind, namespace, name };
+  const isSame = before?.uid === uid && before.generation === generation;
+  return {
+    ...{ owner, key: ownerKey(owner), uid, generation, resourceVersion },
+    ...(isSame ? { parsed: before.parsed, problem: before.problem } : readMeaning(kind, object)),
+    status: readStatus(object),
+  };
+}
+
+export function readStatus(object: KubeObject): StandingStatus {
+  return StandingStatus.safeParse(object['status'] ?? {}).data ?? { conditions: [], revision: undefined };
+}
+
+function readMeaning(kind: Owner['kind'], object: KubeObject): Pick<CustomResource, 'parsed' | 'problem'> {
+  const { name, namespace = '', uid = '', generation = 0, creationTimestamp } = object.metadata;
   // Neither managedFields nor a status that somebody bent have a say in what the CR means.
   const metadata = { name, namespace, uid, generation, ...(creationTimestamp && { creationTimestamp }) };
   const bare = { apiVersion: object.apiVersion ?? 'sluice.dev/v1alpha1', kind, metadata, spec: object['spec'] };
   const schema = kind === 'LLMPool' ? LLMPool : EmbeddingInstance;
   const result = schema.safeParse(bare);
-  return {
-    ...{ owner, key: ownerKey(owner), uid, generation, resourceVersion },
-    parsed: result.data,
-    problem: result.error ? problemText(result.error) : '',
-    status: StandingStatus.safeParse(object['status'] ?? {}).data ?? { conditions: [], revision: undefined },
-  };
+  return { parsed: result.data, problem: result.error ? problemText(result.error) : '' };
 }
 
 function problemText(error: z.ZodError): string {

@@ -1,12 +1,12 @@
-import { isDeepStrictEqual } from 'node:util';
-import { type Claims, claimNames } from './translate/claim-names.ts';
+import { ownerKey } from '../proxy/config/schema.ts';
+import { type Claim, type Claims, claimNames, createIsRefused, type IsRefused } from './translate/claim-names.ts';
 import type { Resources, TranslateOptions } from './translate/resources.ts';
 
 /** Which CR has which names, worked out anew only after something that could change it. */
 export interface Names {
   readonly current: () => Claims;
-  /** A CR or a published document changed. */
-  readonly invalidate: () => void;
+  /** A CR or a published document changed. `ground`: something on which the judgement of every CR rests. */
+  readonly invalidate: (what?: 'ground') => void;
   /** Those whose claims changed and who were not brought up to date since. */
   readonly awaiting: () => Iterable<string>;
   readonly done: (key: string) => void;
@@ -22,8 +22,19 @@ export function createNames(
   let claims: Claims | undefined;
   let isValid = false;
 
+  // A CR is a new object after each edit; judging a thousand others again would cost 30 ms.
+  let judged = new WeakMap<object, boolean>();
+
+  const isRefused: IsRefused = (resource) => {
+    const known = judged.get(resource);
+    if (known !== undefined) return known;
+    const verdict = createIsRefused(resources, options)(resource);
+    judged.set(resource, verdict);
+    return verdict;
+  };
+
   const refresh = (): Claims => {
-    const now = claimNames(resources, options);
+    const now = claimNames(resources, options, isRefused);
     const keys = claims === undefined ? [] : differing(claims, now);
     claims = now;
     isValid = true;
@@ -34,8 +45,9 @@ export function createNames(
 
   return {
     current: () => (isValid && claims !== undefined ? claims : refresh()),
-    invalidate: () => {
+    invalidate: (what) => {
       isValid = false;
+      if (what === 'ground') judged = new WeakMap();
     },
     awaiting: () => awaiting,
     done: (key) => awaiting.delete(key),
@@ -44,5 +56,11 @@ export function createNames(
 
 function differing(before: Claims, now: Claims): string[] {
   const keys = new Set([...before.keys(), ...now.keys()]);
-  return [...keys].filter((key) => !isDeepStrictEqual(before.get(key), now.get(key)));
+  return [...keys].filter((key) => textOf(before.get(key)) !== textOf(now.get(key)));
+}
+
+function textOf(claim: Claim | undefined): string {
+  if (claim === undefined) return '';
+  const lost = claim.lost.map(({ name, winner }) => `${name} ${ownerKey(winner)}`);
+  return [claim.isGlobal, ...claim.names, '', ...lost].join('\n');
 }

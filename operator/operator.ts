@@ -86,7 +86,7 @@ export async function createOperator(options: OperatorOptions): Promise<Operator
       publishedChanged: enqueue,
       namesChanged: () => names.invalidate(),
       groundChanged: () => {
-        names.invalidate();
+        names.invalidate('ground');
         if (store.root().state === 'gone') log.warn({ configMap: `${namespace}/${owner}` }, GONE);
         enqueueAll();
       },

@@ -5,7 +5,7 @@ import { type KubeObject, RESOURCES, type Resource } from '../kube/object.ts';
 import { canonicalJson } from '../proxy/config/encode.ts';
 import type { Owner } from '../proxy/config/schema.ts';
 import { CONDITION_TYPES, conditionFrom, conditionsOf } from './conditions.ts';
-import { type CustomResource, readCustomResource, type StandingStatus } from './custom-resource.ts';
+import { type CustomResource, readStatus, type StandingStatus } from './custom-resource.ts';
 import type { Bucket } from './pace.ts';
 import { FIELD_MANAGER } from './published-object.ts';
 import type { Translation, Verdict } from './translate/translation.ts';
@@ -89,9 +89,11 @@ const RESOURCE_OF: Readonly<Record<Owner['kind'], Resource>> = {
   EmbeddingInstance: RESOURCES.embeddingInstances,
 };
 
+type Answered = Pick<CustomResource, 'uid' | 'resourceVersion' | 'status'>;
+
 export function createStatusWriter({ client, bucket }: { client: KubeClient; bucket: Bucket }): StatusWriter {
   /** As our writes were answered. */
-  const answered = new Map<string, CustomResource>();
+  const answered = new Map<string, Answered>();
 
   const standing: StatusWriter['standing'] = (resource) => {
     const own = answered.get(resource.key);
@@ -110,7 +112,8 @@ export function createStatusWriter({ client, bucket }: { client: KubeClient; buc
         fieldManager: FIELD_MANAGER,
         subresource: 'status',
       });
-      answered.set(resource.key, readCustomResource(kind, made));
+      const { uid = '', resourceVersion = '' } = made.metadata;
+      answered.set(resource.key, { uid, resourceVersion, status: readStatus(made) });
     } catch (error) {
       if (!(error instanceof ApiError && (error.status === 404 || error.reason === 'Conflict'))) throw error;
     }

@@ -1,6 +1,6 @@
 import { ApiError } from '../kube/api-error.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { type KubeObject, pathOf, RESOURCES, type Resource } from '../kube/object.ts';
+import { type KubeObject, keyOf, pathOf, RESOURCES, type Resource } from '../kube/object.ts';
 import type { Log } from '../program/log.ts';
 import type { Owner } from '../proxy/config/schema.ts';
 import { type CustomResource, readCustomResource } from './custom-resource.ts';
@@ -84,7 +84,7 @@ export function createStore(options: StoreOptions): Store {
     inputs.setResource(key, now);
     events.resourceChanged(key);
   };
-  const resourcesRead = watchResources(watches, options, take);
+  const resourcesRead = watchResources(watches, options, (key) => resources.get(key), take);
   const rootRead = watchRoot(watches, options, (now) => {
     root = now;
     events.groundChanged();
@@ -116,6 +116,7 @@ function everywhere({ watchNamespaces }: StoreOptions): readonly (string | undef
 function watchResources(
   { watch }: Watches,
   options: StoreOptions,
+  known: (key: string) => CustomResource | undefined,
   take: (now: CustomResource | undefined, before: CustomResource | undefined) => void,
 ): Promise<unknown> {
   const kinds: readonly [Owner['kind'], Resource][] = [
@@ -126,7 +127,7 @@ function watchResources(
     watch(
       resource,
       { namespace },
-      (object) => readCustomResource(kind, object),
+      (object) => readCustomResource(kind, object, known(`${kind}/${keyOf(object)}`)),
       (_, now, before) => take(now, before),
     );
   return Promise.all(everywhere(options).flatMap((namespace) => kinds.map((kind) => start(kind, namespace))));

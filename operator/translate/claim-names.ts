@@ -1,3 +1,5 @@
+import type { EmbeddingInstance } from '../../crds/embedding-instance.ts';
+import type { LLMPool } from '../../crds/llm-pool.ts';
 import { type Owner, ownerKey } from '../../proxy/config/schema.ts';
 import { instanceFaults, poolFaults } from './refuse.ts';
 import type { Resources, TranslateOptions } from './resources.ts';
@@ -30,10 +32,14 @@ interface Claimant {
  * alone. A refused CR keeps, against everybody, the names its last published document has. A name spelt like the
  * `namespace/name` of another CR is that CR's.
  */
-export function claimNames(resources: Resources, options: TranslateOptions): Claims {
+export function claimNames(
+  resources: Resources,
+  options: TranslateOptions,
+  isRefused: IsRefused = createIsRefused(resources, options),
+): Claims {
   const claims = new Map<string, Claim>();
   const winners = new Map<string, Owner>();
-  for (const { owner, wanted, isGlobal } of claimantsOf(resources, options).sort(byPrecedence)) {
+  for (const { owner, wanted, isGlobal } of claimantsOf(resources, options, isRefused).sort(byPrecedence)) {
     const names: string[] = [];
     const lost: { name: string; winner: Owner }[] = [];
     for (const name of wanted) {
@@ -47,9 +53,22 @@ export function claimNames(resources: Resources, options: TranslateOptions): Cla
   return claims;
 }
 
-function claimantsOf(resources: Resources, options: TranslateOptions): Claimant[] {
-  const { pools, instances, unreadable, published } = resources;
+/** Whether a CR is not accepted. The same for the same object, until the API server is elsewhere. */
+export type IsRefused = (resource: LLMPool | EmbeddingInstance) => boolean;
+
+export function createIsRefused(resources: Resources, options: TranslateOptions): IsRefused {
   const refuseUpstream = createRefuseUpstream(resources, options);
+  return (resource) => {
+    const faults =
+      resource.kind === 'LLMPool'
+        ? poolFaults(resource, options, refuseUpstream)
+        : instanceFaults(resource, options, refuseUpstream);
+    return faults.length > 0;
+  };
+}
+
+function claimantsOf(resources: Resources, options: TranslateOptions, isRefused: IsRefused): Claimant[] {
+  const { pools, instances, unreadable, published } = resources;
   const claimant = (owner: Owner, created: string | undefined, own: readonly string[], isHolder: boolean): Claimant => {
     const isGlobal = options.globalNamesFrom?.has(owner.namespace) ?? true;
     const wanted = isHolder ? (published.get(ownerKey(owner)) ?? []) : isGlobal ? own : [];
@@ -58,14 +77,13 @@ function claimantsOf(resources: Resources, options: TranslateOptions): Claimant[
   return [
     ...[...pools.values()].map((pool) => {
       const { namespace, name, creationTimestamp } = pool.metadata;
-      const isRefused = poolFaults(pool, options, refuseUpstream).length > 0;
-      return claimant({ kind: 'LLMPool', namespace, name }, creationTimestamp, pool.spec.models ?? [name], isRefused);
+      const own = pool.spec.models ?? [name];
+      return claimant({ kind: 'LLMPool', namespace, name }, creationTimestamp, own, isRefused(pool));
     }),
     ...[...instances.values()].map((instance) => {
       const { namespace, name, creationTimestamp } = instance.metadata;
-      const isRefused = instanceFaults(instance, options, refuseUpstream).length > 0;
       const own = [instance.spec.instanceName ?? name];
-      return claimant({ kind: 'EmbeddingInstance', namespace, name }, creationTimestamp, own, isRefused);
+      return claimant({ kind: 'EmbeddingInstance', namespace, name }, creationTimestamp, own, isRefused(instance));
     }),
     ...[...unreadable.values()].map(({ owner }) => claimant(owner, undefined, [], true)),
   ];

@@ -11,6 +11,7 @@ import { createSnapshots } from './config/snapshot.ts';
 import { createUpstreamRules } from './config/upstream-address.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
 import { type HttpDeps, handle } from './http/handle.ts';
+import { PATIENCE, type Patience } from './http/patience.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRegistry } from './metrics/registry.ts';
 import { createProxySeries } from './metrics/series.ts';
@@ -24,6 +25,8 @@ export interface ProxyOptions {
   readonly maxHeldBytes: number;
   readonly maxConnectionAgeMs: number;
   readonly drainTimeoutMs: number;
+  /** Where it is not the usual one: for tests. */
+  readonly patience?: Partial<Patience>;
   readonly tls?: TlsFiles | undefined;
   /** Upstream addresses allowed although loopback or link-local. */
   readonly allowUpstream: readonly Cidr[];
@@ -53,11 +56,12 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   let draining = false;
 
   const tls = options.tls === undefined ? undefined : await readTls(options.tls);
-  const server = createHttpServer((req, res) => handle(deps, req, res), tls);
+  const patience = { ...PATIENCE, ...options.patience };
+  const server = createHttpServer((req, res) => handle(deps, req, res), patience, tls);
   const tooOld = limitConnectionAge(server, options.maxConnectionAgeMs, Math.random);
   const deps: HttpDeps = {
     snapshot: snapshots.current,
-    limits: options,
+    limits: { ...options, patience },
     held: { total: 0 },
     series,
     random: Math.random,

@@ -1,14 +1,13 @@
 import { endStep, limitStep } from '../alarm.ts';
 import { ProxyError } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
+import type { Patience } from './patience.ts';
 
-/** A client that sends nothing more of its body for so long is cut (CONTRACT §3). */
-export const BODY_PROGRESS_MS = 30_000;
-
-/** How much may be held of one body, and of all together. */
+/** How much may be held of one body, and of all together, and how long a client is waited for. */
 export interface BodyLimits {
   readonly maxBodyBytes: number;
   readonly maxHeldBytes: number;
+  readonly patience: Patience;
 }
 
 /** What all requests hold at this moment. */
@@ -30,9 +29,10 @@ export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes
       call.undo = undefined;
       reject(error);
     };
-    const late = (): void => fail(lateBody());
+    const { bodyMs } = limits.patience;
+    const late = (): void => fail(lateBody(bodyMs));
     call.undo = () => fail(new ProxyError('client_timeout', 'The client left before its body was complete'));
-    limitStep(alarm, BODY_PROGRESS_MS, late);
+    limitStep(alarm, bodyMs, late);
     req.on('data', (chunk: Buffer) => {
       if (chunks === undefined) return;
       const refusal = hold(exchange, chunk.length, limits, held);
@@ -41,7 +41,7 @@ export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes
         return;
       }
       chunks.push(chunk);
-      if (chunks.length > 1) limitStep(alarm, BODY_PROGRESS_MS, late);
+      limitStep(alarm, bodyMs, late);
     });
     req.on('end', () => {
       if (chunks === undefined) return;
@@ -76,8 +76,8 @@ export function refuseDeclaredLength(exchange: Exchange, limits: BodyLimits): vo
   if (contentLength !== undefined && contentLength > limits.maxBodyBytes) throw tooLarge(limits.maxBodyBytes);
 }
 
-export function lateBody(): ProxyError {
-  return new ProxyError('client_timeout', `No byte of the request body came within ${BODY_PROGRESS_MS / 1000} s`);
+export function lateBody(bodyMs: number): ProxyError {
+  return new ProxyError('client_timeout', `No byte of the request body came within ${bodyMs / 1000} s`);
 }
 
 export function tooLarge(maxBodyBytes: number): ProxyError {

@@ -7,6 +7,7 @@ import { matchInstance, matchModel } from '../match.ts';
 import { observe, type ProxySeries } from '../metrics/series.ts';
 import type { PoolState } from '../pool.ts';
 import { type BodyLimits, type HeldBytes, readBody, releaseBody } from './body.ts';
+import { dropRest } from './drop-rest.ts';
 import { createExchange, type Exchange } from './exchange.ts';
 import { type Forwarded, forward } from './forward.ts';
 import { forwardableRequestHeaders, withSettings } from './headers.ts';
@@ -61,6 +62,7 @@ async function serve(deps: HttpDeps, exchange: Exchange): Promise<void> {
   } finally {
     stopAlarm(exchange.alarm);
     releaseBody(exchange, deps.held);
+    dropRest(exchange.req, deps.limits.patience.restMs);
     if (exchange.attempts > 0) observe(deps.series.overheadSeconds, exchange.overheadMs / 1000);
     deps.logLine(record(exchange, state?.series ?? deps.series.unknown));
   }

@@ -5,7 +5,6 @@ import { ProxyError } from '../errors.ts';
 import type { StreamedBody } from './attempt.ts';
 import {
   askForBody,
-  BODY_PROGRESS_MS,
   type BodyLimits,
   type HeldBytes,
   hold,
@@ -71,14 +70,15 @@ function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLim
       stop();
       reject(error);
     };
-    const late = (): void => fail(lateBody());
+    const { bodyMs } = limits.patience;
+    const late = (): void => fail(lateBody(bodyMs));
     const done = (found: MultipartModel, isWhole: boolean): void => {
       stop();
       req.pause();
       resolve({ bytes: Buffer.concat(chunks), found, isWhole });
     };
     const take = (chunk: Buffer): void => {
-      limitStep(alarm, BODY_PROGRESS_MS, late);
+      limitStep(alarm, bodyMs, late);
       chunks.push(chunk);
       try {
         const refusal = hold(exchange, chunk.length, limits, held);
@@ -98,7 +98,7 @@ function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLim
     };
     const broken = (): void => fail(new ProxyError('bad_request', 'The request body could not be read'));
     call.undo = () => fail(new ProxyError('client_timeout', 'The client left before its body was complete'));
-    limitStep(alarm, BODY_PROGRESS_MS, late);
+    limitStep(alarm, bodyMs, late);
     req.on('data', take).on('end', finish).on('error', broken);
   });
 }
@@ -107,7 +107,7 @@ function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLim
 function restOf(
   exchange: Exchange,
   scanner: MultipartScanner,
-  { maxBodyBytes }: BodyLimits,
+  { maxBodyBytes, patience }: BodyLimits,
   begin: () => { bytes: Buffer; isWhole: boolean },
 ): Readable {
   const { req } = exchange;
@@ -117,7 +117,7 @@ function restOf(
   let late: NodeJS.Timeout | undefined;
   const awaitClient = (): void => {
     clearTimeout(late);
-    late = setTimeout(() => spoil(lateBody()), BODY_PROGRESS_MS);
+    late = setTimeout(() => spoil(lateBody(patience.bodyMs)), patience.bodyMs);
   };
   const take = (chunk: Buffer): void => {
     sent += chunk.length;

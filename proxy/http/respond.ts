@@ -26,8 +26,7 @@ export function sendError(exchange: Exchange, error: unknown): void {
     return;
   }
   const extra = known.retryAfterSeconds === undefined ? [] : ['retry-after', String(known.retryAfterSeconds)];
-  // What is left of an unread body would be taken for the next request.
-  if (!exchange.req.complete) extra.push('connection', 'close');
+  if (known.code === 'client_timeout') extra.push('connection', 'close');
   send(exchange, known.status, errorBody(known.code, known.message, known.param), extra);
 }
 

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ErrorCode, errorBody, statusOf } from '../errors.ts';
+import type { Patience } from './patience.ts';
 
 /** PEM. */
 export interface TlsPair {
@@ -9,11 +10,8 @@ export interface TlsPair {
   readonly key: string;
 }
 
-/** CONTRACT §3: headers that never end are cut within 30 s; Node looks for them each `connectionsCheckingInterval`. */
 const OPTIONS = {
-  headersTimeout: 25_000,
   requestTimeout: 0,
-  connectionsCheckingInterval: 5_000,
   // Longer than the 60 s after which common load balancers let go of an idle connection.
   keepAliveTimeout: 75_000,
   maxHeaderSize: 16_384,
@@ -21,8 +19,13 @@ const OPTIONS = {
 };
 
 /** The HTTP door: Node's own server, strict, with every refusal of its parser answered as an OpenAI error. */
-export function createHttpServer(listener: (req: IncomingMessage, res: ServerResponse) => void, tls?: TlsPair): Server {
-  const server = tls === undefined ? createServer(OPTIONS) : createTlsServer({ ...OPTIONS, ...tls });
+export function createHttpServer(
+  listener: (req: IncomingMessage, res: ServerResponse) => void,
+  { headMs, checkMs }: Patience,
+  tls?: TlsPair,
+): Server {
+  const options = { ...OPTIONS, headersTimeout: headMs, connectionsCheckingInterval: checkMs };
+  const server = tls === undefined ? createServer(options) : createTlsServer({ ...options, ...tls });
   server.on('request', listener);
   // Whoever reads the body asks for it (`askForBody`): a head that is refused needs none.
   server.on('checkContinue', listener);

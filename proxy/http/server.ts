@@ -33,8 +33,13 @@ export function createHttpServer(
   return server as Server;
 }
 
-function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
+/** Node's own place for the answer under way on a connection; it looks there itself before it refuses. */
+type ServerSocket = Duplex & { readonly _httpMessage?: ServerResponse | null };
+
+function refuse(error: NodeJS.ErrnoException, socket: ServerSocket): void {
+  const isAnswering = socket._httpMessage?.headersSent ?? false;
+  // A refusal in the middle of an answer would be taken for part of it.
+  if (!socket.writable || isAnswering || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
   }

@@ -1,4 +1,5 @@
-import { Agent } from 'undici';
+import type { Agent as UndiciAgent } from 'undici';
+import { Agent } from '../program/undici.ts';
 import type { CredentialSource, Credentials } from './credentials.ts';
 
 /** A rotated token is found within a minute even if the API server still takes the old one (as client-go does). */
@@ -9,7 +10,7 @@ const NEW_CONNECTIONS_MS = 1_000;
 /** What a call goes out with. */
 export interface Line {
   readonly credentials: Credentials;
-  readonly agent: Agent;
+  readonly agent: UndiciAgent;
 }
 
 /** The credentials and connections of a client, as they change while it runs. */
@@ -33,7 +34,7 @@ export async function openSession(source: CredentialSource, clock: () => number)
   let readAt = clock();
   let connectedAt = clock();
   let reading: Promise<void> | undefined;
-  const retired = new Set<Agent>();
+  const retired = new Set<UndiciAgent>();
 
   const replace = (credentials: Credentials): void => {
     const { agent } = line;

@@ -1,5 +1,6 @@
 import type { LookupFunction } from 'node:net';
-import { buildConnector, Client, type Dispatcher, Pool } from 'undici';
+import type { Dispatcher, Client as UndiciClient, Pool as UndiciPool } from 'undici';
+import { buildConnector, Client, Pool } from '../../program/undici.ts';
 
 /** All that decides whether an open connection may be used for a call. Equal settings share connections. */
 export interface ConnectionSettings {
@@ -30,10 +31,10 @@ export interface Connections {
 const KEEP_ALIVE_MS = 4_000;
 
 export function createConnections(settings: ConnectionSettings): Connections {
-  let pool: Pool | undefined;
+  let pool: UndiciPool | undefined;
   let openings = 0;
   const connector = connectorOf(settings);
-  const options: Client.Options = {
+  const options: UndiciClient.Options = {
     ...CLIENT_OPTIONS,
     connect: (target, callback) => {
       openings += 1;
@@ -70,7 +71,7 @@ export function sameSettings(a: ConnectionSettings, b: ConnectionSettings): bool
   );
 }
 
-const CLIENT_OPTIONS: Client.Options = {
+const CLIENT_OPTIONS: UndiciClient.Options = {
   pipelining: 1,
   allowH2: false,
   keepAliveTimeout: KEEP_ALIVE_MS,
@@ -80,7 +81,14 @@ const CLIENT_OPTIONS: Client.Options = {
   bodyTimeout: 0,
 };
 
-function connectorOf({ connectMs, ca, cert, key, serverName, lookup }: ConnectionSettings): buildConnector.connector {
+function connectorOf({
+  connectMs,
+  ca,
+  cert,
+  key,
+  serverName,
+  lookup,
+}: ConnectionSettings): ReturnType<typeof buildConnector> {
   return buildConnector({
     allowH2: false,
     timeout: connectMs,

@@ -42,7 +42,7 @@ const FORBIDDEN: [from: string, specifier: string][] = [
     'program/log.ts',
     `../${target}`,
   ]),
-  ['program/log.ts', 'undici'],
+  ['program/log.ts', 'fastify'],
   ...['kube/x.ts', 'operator/x.ts', 'program/x.ts', 'proxy/config/schema.ts', 'standalone/x.ts'].map(
     (target): [string, string] => ['crds/llm-pool.ts', `../${target}`],
   ),

@@ -172,6 +172,8 @@ function restOf(
     },
     destroy: (error, done) => {
       clearTimeout(late);
+      // Nobody takes the rest any more: it flows off, so that the client comes to reading its answer.
+      if (begun) req.off('data', take).off('end', finish).resume();
       done(error);
     },
   });

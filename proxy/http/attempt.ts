@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { endStep, limitStep } from '../alarm.ts';
@@ -67,7 +68,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   #held: Buffer[] | undefined;
   #heldBytes = 0;
   #status = 0;
-  #headers: Buffer[] = [];
+  #headers: IncomingHttpHeaders = {};
 
   constructor(exchange: Exchange, request: UpstreamRequest, resolve: (result: AttemptResult) => void) {
     this.#exchange = exchange;
@@ -112,13 +113,13 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#answerBegan = true;
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status < 200) return;
     this.#status = status;
-    this.#headers = controller.rawHeaders as Buffer[];
+    this.#headers = headers;
     this.#outcome = outcomeOfStatus(status);
     if (isRetried(this.#outcome)) this.#held = [];
-    else this.#relay.begin(controller, status, this.#headers);
+    else this.#relay.begin(controller, status, headers);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -87,8 +87,12 @@ type InstancePath = Extract<Path, { kind: 'instance' }>;
 async function routeJson(deps: HttpDeps, exchange: Exchange, path: OpenAiPath): Promise<Forwarded> {
   const body = await readBody(exchange, deps.limits, deps.held);
   const span = findModel(body);
+  const to = poolOf(deps, exchange, span.model, path);
   return {
-    ...poolOf(deps, exchange, span.model, path),
+    state: to.state,
+    asked: to.asked,
+    path: to.path,
+    query: path.query,
     headers: upstreamHeaders(exchange),
     bodyFor: (model) => (model === span.model ? body : replaceModel(body, span, model)),
     isRepeatable: () => true,
@@ -97,8 +101,12 @@ async function routeJson(deps: HttpDeps, exchange: Exchange, path: OpenAiPath): 
 
 async function routeMultipart(deps: HttpDeps, exchange: Exchange, path: OpenAiPath): Promise<Forwarded> {
   const body = await readMultipart(exchange, deps.limits, deps.held);
+  const to = poolOf(deps, exchange, body.model, path);
   return {
-    ...poolOf(deps, exchange, body.model, path),
+    state: to.state,
+    asked: to.asked,
+    path: to.path,
+    query: path.query,
     headers: upstreamHeaders(exchange),
     bodyFor: body.as,
     isRepeatable: body.isRepeatable,
@@ -131,7 +139,7 @@ function poolOf(
   exchange: Exchange,
   model: string,
   path: OpenAiPath,
-): Pick<Forwarded, 'state' | 'asked' | 'path' | 'query'> {
+): Pick<Forwarded, 'state' | 'asked' | 'path'> {
   exchange.model = model;
   const match = matchModel(deps.snapshot(), model);
   if (match === undefined) {
@@ -140,7 +148,7 @@ function poolOf(
   }
   exchange.pool = match.state.key;
   const isPool = match.state.current?.instance === undefined;
-  return { ...match, path: isPool ? path.rest : instancePath(model, path.rest), query: path.query };
+  return { state: match.state, asked: match.asked, path: isPool ? path.rest : instancePath(model, path.rest) };
 }
 
 /** TEI answers OpenAI's embeddings under /v1 and rerank at its root; an instance serves nothing else by model. */

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { endWhole } from '../alarm.ts';
 import type { Exchange } from './exchange.ts';
@@ -6,8 +7,7 @@ import { isEventStream, responseHeaders } from './response-headers.ts';
 /** An upstream's answer, whole. */
 export interface Answer {
   readonly status: number;
-  /** As they came: name, value, name, value. */
-  readonly headers: readonly Buffer[];
+  readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
 }
 
@@ -31,7 +31,7 @@ export class Relay {
   readonly #abandon: (why: string) => void;
   #controller: Dispatcher.DispatchController | undefined;
   #status = 0;
-  #headers: readonly Buffer[] = [];
+  #headers: IncomingHttpHeaders = {};
   #isEventStream = false;
   #headSent = false;
   #over = false;
@@ -43,7 +43,7 @@ export class Relay {
     this.#abandon = abandon;
   }
 
-  begin(controller: Dispatcher.DispatchController, status: number, headers: readonly Buffer[]): void {
+  begin(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     this.#controller = controller;
     this.#status = status;
     this.#headers = headers;

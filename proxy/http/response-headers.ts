@@ -1,12 +1,24 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Exchange } from './exchange.ts';
 import { forwardableResponseHeaders } from './headers.ts';
 
 /** The head of an upstream's answer as the client gets it: what may pass, then what Sluice says of the request. */
-export function responseHeaders(exchange: Exchange, fromUpstream: readonly Buffer[], isStream: boolean): string[] {
-  const headers = forwardableResponseHeaders(fromUpstream.map((part) => part.toString('latin1')));
+export function responseHeaders(exchange: Exchange, fromUpstream: IncomingHttpHeaders, isStream: boolean): string[] {
+  const headers = forwardableResponseHeaders(flat(fromUpstream));
   // Load balancers in front buffer an event stream unless told otherwise.
   if (isStream) headers.push('x-accel-buffering', 'no');
   return withOwnHeaders(headers, exchange);
+}
+
+/** undici has parsed the head already: its strings are taken rather than made again from the raw bytes. */
+function flat(headers: IncomingHttpHeaders): string[] {
+  const list: string[] = [];
+  for (const name in headers) {
+    const value = headers[name];
+    if (typeof value === 'string') list.push(name, value);
+    else for (const one of value ?? []) list.push(name, one);
+  }
+  return list;
 }
 
 /** Appends x-request-id and the x-sluice-* headers, and Connection: close where this connection ends here. */
@@ -19,15 +31,8 @@ export function withOwnHeaders(headers: string[], exchange: Exchange): string[] 
   return headers;
 }
 
-export function isEventStream(headers: readonly Buffer[]): boolean {
-  for (let index = 0; index < headers.length; index += 2) {
-    const name = headers[index];
-    if (name?.length === CONTENT_TYPE.length && name.toString('latin1').toLowerCase() === CONTENT_TYPE) {
-      return headers[index + 1]?.toString('latin1', 0, EVENT_STREAM.length).toLowerCase() === EVENT_STREAM;
-    }
-  }
-  return false;
+export function isEventStream(headers: IncomingHttpHeaders): boolean {
+  return headers['content-type']?.slice(0, EVENT_STREAM.length).toLowerCase() === EVENT_STREAM;
 }
 
-const CONTENT_TYPE = 'content-type';
 const EVENT_STREAM = 'text/event-stream';

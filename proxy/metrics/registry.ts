@@ -30,10 +30,27 @@ export function createRegistry(sources: MetricSources): Registry {
   const registry = new Registry();
   for (const family of FAMILIES) {
     const { name, help, type, collect } = family;
-    const get = async (): Promise<object> => ({ name, help, type, values: collect(sources), aggregator: 'sum' });
+    const get = async (): Promise<object> => ({
+      name,
+      help,
+      type,
+      values: summed(collect(sources)),
+      aggregator: 'sum',
+    });
     registry.registerMetric({ name, help, type, get, labelNames: [], reset: () => undefined } as never);
   }
   return registry;
+}
+
+/** A pool and an instance may share namespace/name, which is their label: what both counted is then one series. */
+function summed(samples: readonly Sample[]): Sample[] {
+  const sums = new Map<string, Sample>();
+  for (const sample of samples) {
+    const key = `${sample.metricName} ${JSON.stringify(sample.labels)}`;
+    const before = sums.get(key);
+    sums.set(key, before === undefined ? sample : { ...before, value: before.value + sample.value });
+  }
+  return [...sums.values()];
 }
 
 /** The families, for the documentation and dashboards that are checked against them. */

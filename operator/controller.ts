@@ -1,7 +1,6 @@
 import { ApiError } from '../kube/api-error.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { pathOf, RESOURCES } from '../kube/object.ts';
-import type { Workqueue } from '../kube/workqueue.ts';
 import type { Log } from '../program/log.ts';
 import type { CustomResource } from './custom-resource.ts';
 import type { Metrics } from './metrics.ts';
@@ -32,8 +31,9 @@ export interface ControllerOptions {
   /** Empty: all. */
   readonly watchNamespaces: readonly string[];
   /** Whether anything may be written now. */
-  readonly active: () => boolean;
-  readonly queue: () => Workqueue;
+  readonly isActive: () => boolean;
+  /** Asks for another turn of the key. */
+  readonly again: (key: string, afterMs: number) => void;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -43,7 +43,7 @@ export function createController(options: ControllerOptions): (key: string) => P
   const reconcile = createReconcile(options);
   return async (key) => {
     // Level-triggered: who becomes active asks for every key.
-    if (!options.active()) return;
+    if (!options.isActive()) return;
     const end = options.metrics.reconcileSeconds.startTimer();
     try {
       await reconcile(key);
@@ -57,7 +57,7 @@ export function createController(options: ControllerOptions): (key: string) => P
 }
 
 function createReconcile(options: ControllerOptions): (key: string) => Promise<void> {
-  const { store, names, publisher, reporter, queue } = options;
+  const { store, names, publisher, reporter, again } = options;
   const mayLose = createHandOver(options);
 
   const withdraw = async (key: string): Promise<void> => {
@@ -65,9 +65,9 @@ function createReconcile(options: ControllerOptions): (key: string) => Promise<v
     names.done(key);
     reporter.forget(key);
     if (store.published.of(key).length === 0) return;
-    if (!mayLose(key, [])) return queue().addAfter(key, HAND_OVER_LOOK_MS);
+    if (!mayLose(key, [])) return again(key, HAND_OVER_LOOK_MS);
     // A list that lied costs a look; taking away what is in use would cost every call.
-    if (await isThere(options, key)) return queue().addAfter(key, DOUBT_MS);
+    if (await isThere(options, key)) return again(key, DOUBT_MS);
     await publisher.withdraw(key);
   };
 
@@ -77,13 +77,13 @@ function createReconcile(options: ControllerOptions): (key: string) => Promise<v
     if (resource === undefined) return withdraw(key);
     const translation = translated(options, resource);
     if (translation.document && !mayLose(key, translation.models)) {
-      return queue().addAfter(key, HAND_OVER_LOOK_MS);
+      return again(key, HAND_OVER_LOOK_MS);
     }
     const publication = await publisher.publish(resource, translation);
     names.done(key);
     const reportMs = await reporter.report(resource, translation, publication);
     const waits = [publication.againMs, reportMs].filter((ms) => ms !== undefined && ms > 0);
-    if (waits.length > 0) queue().addAfter(key, Math.min(...(waits as number[])));
+    if (waits.length > 0) again(key, Math.min(...(waits as number[])));
   };
 }
 

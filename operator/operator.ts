@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import type { KubeClient } from '../kube/client.ts';
 import type { OwnerReference } from '../kube/object.ts';
-import { createWorkqueue, type Workqueue } from '../kube/workqueue.ts';
+import { createWorkqueue } from '../kube/workqueue.ts';
 import type { Log } from '../program/log.ts';
 import { type Acknowledge, acknowledge } from './acknowledge.ts';
 import { createController } from './controller.ts';
@@ -9,10 +9,10 @@ import { createEvents } from './events.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { createNames } from './names.ts';
 import { createBucket, createGate } from './pace.ts';
-import { createPublisher } from './publish.ts';
-import { createReporter } from './report.ts';
-import { createStatusWriter } from './status.ts';
-import { createStore, type Store } from './store.ts';
+import { createPublisher, type Publisher } from './publish.ts';
+import { createReporter, type Reporter } from './report.ts';
+import { createStatusWriter, type StatusWriter } from './status.ts';
+import { createStore, type Store, type StoreEvents } from './store.ts';
 import type { TranslateOptions } from './translate/resources.ts';
 import { createWriter } from './writer.ts';
 
@@ -31,6 +31,7 @@ export interface OperatorOptions {
   /** This operator's own name. */
   readonly instance: string;
   readonly log: Log;
+  /** What a test may replace: a monotonic clock and one since 1970, both in ms, chance, and ids of credentials. */
   readonly clock?: () => number;
   readonly now?: () => number;
   readonly random?: () => number;
@@ -46,132 +47,137 @@ export interface Operator {
   readonly stop: () => Promise<void>;
 }
 
-/** CONTRACT §2.6 and §2.4; Events: issue's one per reason in 5 min. */
+/** CONTRACT §2.6. */
 const STATUS_PACE = { burst: 3, intervalMs: 1_000 };
+/** One per reason of a CR. */
 const EVENT_PACE = { burst: 1, intervalMs: 300_000 };
+/** Five writes a second. */
 const ENDPOINTS_INTERVAL_MS = 200;
 /** Mostly waiting for the API server. */
 const CONCURRENCY = 8;
 
-const GONE = 'what owns all that is published is gone: nothing is published until it is back';
-
 /** Wires an operator. It reads from now on, and writes from `lead` on, once every kind has been read whole. */
-export async function createOperator(options: OperatorOptions): Promise<Operator> {
-  const { client, log, namespace, owner, proxyService } = options;
-  const clock = options.clock ?? (() => performance.now());
-  const now = options.now ?? Date.now;
-  const random = options.random ?? Math.random;
-  const newId = options.newId ?? (() => crypto.randomUUID());
+export async function createOperator(given: OperatorOptions): Promise<Operator> {
+  const options: Settled = { ...DEFAULTS, ...given };
+  const { client, log, clock } = options;
   const translate = await translateOptions(options);
-  let leading = false;
-  let hearing: Acknowledge | undefined;
-
+  const stage: Stage = { leading: false, hearing: undefined };
+  const isActive = (): boolean => stage.leading && store.synced() && store.root().state !== 'gone';
   const enqueue = (keys: Iterable<string>): void => {
-    if (active()) for (const key of keys) queue.add(key);
+    if (isActive()) for (const key of keys) queue.add(key);
   };
   const enqueueAll = (): void => enqueue(new Set([...store.keys(), ...store.published.keys()]));
-  const store = createStore({
+
+  const store: Store = createStore({
     ...options,
     events: {
       resourceChanged: (key) => {
         names.invalidate();
-        reporter.changed(key, revisionOf(key));
+        reporter.changed(key, revisionOf(options, store, key));
         enqueue([key]);
       },
-      statusChanged: (resource) => {
-        // Our own writes come back as well.
-        if (statuses.standing(resource) === resource.status) enqueue([resource.key]);
-      },
+      // Our own writes come back as well.
+      statusChanged: (resource) => statuses.isOthers(resource) && enqueue([resource.key]),
       inputsChanged: enqueue,
       publishedChanged: enqueue,
       namesChanged: () => names.invalidate(),
       groundChanged: () => {
         names.invalidate('ground');
-        if (store.root().state === 'gone') log.warn({ configMap: `${namespace}/${owner}` }, GONE);
+        if (store.root().state === 'gone') log.warn({ configMap: options.owner }, GONE);
         enqueueAll();
       },
-    },
+    } satisfies StoreEvents,
   });
-  const active = (): boolean => leading && store.synced() && store.root().state !== 'gone';
-  const revisionOf = (key: string): string | undefined =>
-    store.published.of(key).find((object) => object.part === 'config' && object.namespace === namespace)?.digest;
   const names = createNames(store.inputs.resources, translate, enqueue);
-  const metrics = createMetrics({
-    publishedDocuments: () => store.published.names.size,
-    lastEventAges: store.lastEventAges,
-  });
-  metrics.leader.set(0);
+  const metrics = metricsOf(store);
   const statuses = createStatusWriter({ client, bucket: createBucket(STATUS_PACE, clock) });
-  const events = createEvents({
-    ...{ client, log, now, random },
-    instance: options.instance,
-    bucket: createBucket(EVENT_PACE, clock),
+  const reporter = reporterOf(options, statuses, metrics, stage);
+  const queue = createWorkqueue({
+    process: createController({
+      ...{ client, store, names, translate, reporter, metrics, log, clock, isActive },
+      publisher: publisherOf(options, store),
+      watchNamespaces: options.watchNamespaces,
+      again: (key, ms) => queue.addAfter(key, ms),
+    }),
+    concurrency: CONCURRENCY,
+    log,
   });
-  const reporter = createReporter({
-    ...{ statuses, events, metrics, proxyService, clock, now },
-    acknowledge: () => hearing,
-  });
-  const { published } = store;
-  const publisher = createPublisher({
-    ...{ published, namespace, newId, install: owner },
-    writer: createWriter({ client, published, install: owner }),
-    sidecarNamespaces: new Set(options.sidecarNamespaces),
-    root: () => ownerReference(store, owner),
-    gate: createGate(ENDPOINTS_INTERVAL_MS, clock),
-  });
-  const process = createController({
-    ...{ client, store, names, translate, publisher, reporter, metrics, active, log, clock },
-    watchNamespaces: options.watchNamespaces,
-    queue: () => queue,
-  });
-  const queue: Workqueue = createWorkqueue({ process, concurrency: CONCURRENCY, log });
-
-  /** What proxies say concerns only CRs whose status says otherwise. */
   const heard = (key: string | undefined): void => {
-    if (!active()) return;
-    const keys = key === undefined ? [...store.keys()] : [key];
-    enqueue(
-      keys.filter((one) => {
-        const resource = store.get(one);
-        return resource !== undefined && reporter.isStale(resource, revisionOf(one));
-      }),
-    );
+    if (isActive()) enqueue(staleKeys(options, store, reporter, key));
   };
-
-  const stopping = new AbortController();
   return {
-    store,
-    metrics,
+    ...{ store, metrics },
     lead: () => {
-      leading = true;
+      stage.leading = true;
+      stage.hearing = acknowledge({ ...options, changed: heard });
       metrics.leader.set(1);
-      hearing = acknowledge({ ...{ client, namespace, proxyService, log, clock }, changed: heard });
       void store.whenSynced.then(() => {
-        if (stopping.signal.aborted) return;
-        log.info({ resources: [...store.keys()].length }, 'every kind has been read: publishing');
+        log.info({ resources: [...store.keys()].length }, 'every kind has been read');
         enqueueAll();
       });
     },
     stop: async () => {
-      stopping.abort();
-      leading = false;
-      await Promise.all([queue.close(), hearing?.stop(), store.stop()]);
+      stage.leading = false;
+      await Promise.all([queue.close(), stage.hearing?.stop(), store.stop()]);
     },
   };
 }
 
-function ownerReference(store: Store, name: string): OwnerReference | undefined {
-  const root = store.root();
-  return root.state === 'present' ? { apiVersion: 'v1', kind: 'ConfigMap', name, uid: root.uid } : undefined;
+const GONE = 'what owns all that is published is gone: nothing is published until it is back';
+
+const DEFAULTS = {
+  clock: () => performance.now(),
+  now: () => Date.now(),
+  random: () => Math.random(),
+  newId: () => crypto.randomUUID(),
+};
+
+type Settled = OperatorOptions & Required<Pick<OperatorOptions, keyof typeof DEFAULTS>>;
+
+interface Stage {
+  leading: boolean;
+  hearing: Acknowledge | undefined;
 }
 
-async function translateOptions({
-  client,
-  allowUpstream,
-  globalNamesFrom,
-}: OperatorOptions): Promise<TranslateOptions> {
-  const { hostname } = new URL(client.server);
-  const host = hostname.replace(/^\[|\]$/g, '');
+function metricsOf(store: Store): Metrics {
+  const { published, lastEventAges } = store;
+  return createMetrics({ publishedDocuments: () => published.names.size, lastEventAges });
+}
+
+function reporterOf(options: Settled, statuses: StatusWriter, metrics: Metrics, stage: Stage): Reporter {
+  const events = createEvents({ ...options, bucket: createBucket(EVENT_PACE, options.clock) });
+  return createReporter({ ...options, ...{ statuses, events, metrics }, acknowledge: () => stage.hearing });
+}
+
+function publisherOf(options: Settled, { published, root }: Store): Publisher {
+  const { client, namespace, owner, sidecarNamespaces, newId, clock } = options;
+  const ownedBy = (): OwnerReference | undefined => {
+    const now = root();
+    return now.state === 'present' ? { apiVersion: 'v1', kind: 'ConfigMap', name: owner, uid: now.uid } : undefined;
+  };
+  return createPublisher({
+    ...{ published, namespace, newId, install: owner, root: ownedBy },
+    writer: createWriter({ client, published, install: owner }),
+    sidecarNamespaces: new Set(sidecarNamespaces),
+    gate: createGate(ENDPOINTS_INTERVAL_MS, clock),
+  });
+}
+
+/** What proxies say concerns only CRs whose status says otherwise. `key` undefined: any of them. */
+function staleKeys(options: Settled, store: Store, reporter: Reporter, key: string | undefined): readonly string[] {
+  const keys = key === undefined ? [...store.keys()] : [key];
+  return keys.filter((one) => {
+    const resource = store.get(one);
+    return resource !== undefined && reporter.isStale(resource, revisionOf(options, store, one));
+  });
+}
+
+function revisionOf({ namespace }: Settled, { published }: Store, key: string): string | undefined {
+  return published.of(key).find((object) => object.part === 'config' && object.namespace === namespace)?.digest;
+}
+
+async function translateOptions({ client, allowUpstream, globalNamesFrom }: Settled): Promise<TranslateOptions> {
+  const host = new URL(client.server).hostname.replace(/^\[|\]$/g, '');
   // No answer now is no reason not to start; the name itself is refused in any case.
   const found = await lookup(host, { all: true }).catch(() => []);
   return {

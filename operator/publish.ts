@@ -123,8 +123,9 @@ async function publishCopy(
   const credentials = copy.isCentral ? wantedCredentials(options, copy, translation) : undefined;
   const config = wantedConfig(copy, document, credentials?.id);
   const entries = hasAddresses(document) ? (translation.endpoints ?? []) : undefined;
-  if (published.find(config) === undefined) {
-    for (const place of [config, credentials?.wanted, placeOf(copy, 'endpoints')]) if (place) await writer.probe(place);
+  // All of them before the first write: one that is taken must not leave a half of the CR behind.
+  for (const place of [config, credentials?.wanted, entries && placeOf(copy, 'endpoints')]) {
+    if (place) await writer.probe(place);
   }
   const isEdit = published.find(config)?.digest !== revisionOf(config.text);
   if (credentials) await writer.put(credentials.wanted);

@@ -62,7 +62,7 @@ function keptCounts({ endpoints = 0, readyEndpoints = 0, ready = '0/0' }: Standi
 const FIELDS = ['observedGeneration', 'models', 'endpoints', 'readyEndpoints', 'ready', 'revision'] as const;
 
 /** Whether a standing status says the same; fields and conditions of others do not count. */
-export function saysTheSame(status: Status, standing: StandingStatus): boolean {
+function saysTheSame(status: Status, standing: StandingStatus): boolean {
   const pick = (from: Readonly<Record<string, unknown>>) => FIELDS.map((field) => from[field] ?? null);
   const known = CONDITION_TYPES.map((type) => conditionsOf(standing)[type]).filter(
     (condition) => condition !== undefined,
@@ -76,6 +76,8 @@ export function saysTheSame(status: Status, standing: StandingStatus): boolean {
 export interface StatusWriter {
   /** The newest word on a CR's status: as watched, or as our last write was answered. */
   readonly standing: (resource: CustomResource) => StandingStatus;
+  /** The status as watched is not of our last write. */
+  readonly isOthers: (resource: CustomResource) => boolean;
   /**
    * Writes it where it differs. Gives after how many milliseconds it may be written, or 0 when it stands. A CR that is
    * gone, or another by now, is nobody's business any more. Throws ApiError.
@@ -120,7 +122,13 @@ export function createStatusWriter({ client, bucket }: { client: KubeClient; buc
     return 0;
   };
 
-  return { standing, write, forget: (key) => answered.delete(key) };
+  const isOthers: StatusWriter['isOthers'] = (resource) => {
+    const own = answered.get(resource.key);
+    const isOurs = own?.uid === resource.uid && !isLater(resource.resourceVersion, own.resourceVersion);
+    return !isOurs;
+  };
+
+  return { standing, isOthers, write, forget: (key) => answered.delete(key) };
 }
 
 function isLater(a: string, b: string): boolean {

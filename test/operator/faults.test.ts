@@ -4,7 +4,18 @@ import { eventually } from '../support/eventually.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
 import { freePort } from '../support/ports.ts';
 import { type Program, startOperator } from '../support/program.ts';
-import { documentOf, pool, poolPath, publishedFor, type Site, startSite, textOf } from './site.ts';
+import {
+  documentOf,
+  pool,
+  poolPath,
+  publishedFor,
+  type Site,
+  secret,
+  service,
+  slice,
+  startSite,
+  textOf,
+} from './site.ts';
 
 let site: Site;
 const running: Program[] = [];
@@ -146,6 +157,38 @@ test('a write that the API server refuses for a while is done in the end', async
   await endAll();
 });
 
+test('what a document needs is written before it, and what it needs no more is taken away after it', async () => {
+  const proxy = await faults();
+  await operator({ server: proxy.url });
+  const backend = (name: string) => ({ name, service: { name, port: 8000 } });
+  for (const name of ['old', 'new']) {
+    await site.api.apply(service('order', name));
+    await site.api.apply(slice('order', name, [name === 'old' ? '10.1.0.1' : '10.1.0.2']));
+  }
+  await site.api.apply(secret('order', 'keys', { key: 'one' }));
+  const auth = { secretKeyRef: { name: 'keys', key: 'key' } };
+  await site.api.apply(pool('order', 'chat', { models: ['before'], backends: [backend('old')] }));
+  await whenPublished('order/chat', 'before');
+  const from = proxy.seen.length;
+  await site.api.apply(pool('order', 'chat', { models: ['after'], backends: [{ ...backend('new'), auth }] }));
+  const writes = () =>
+    proxy.seen
+      .slice(from)
+      .map(({ line }) => line)
+      .filter((line) => /^(POST|PATCH|DELETE) \/api\/v1\/namespaces\/sluice/.test(line))
+      .map((line) => line.replace(/ .*\/(configmaps|secrets)/, ' $1').replace(/\?.*/, ''));
+  await eventually('four writes', () => writes().length === 4);
+  expect(writes()).toEqual([
+    'POST secrets',
+    'PATCH configmaps/sluice-endpoints-order-chat',
+    'PATCH configmaps/sluice-pool-order-chat',
+    'PATCH configmaps/sluice-endpoints-order-chat',
+  ]);
+  const { endpoints } = await published('order/chat');
+  expect(textOf(endpoints[0], 'endpoints.json')).not.toContain('10.1.0.1');
+  await endAll();
+});
+
 test('of two operators one leads; when it is stopped the other leads within 2 s and writes nothing anew', async () => {
   await site.api.apply(pool('two', 'chat'));
   const [one, other] = [await operator(), await operator()];
@@ -175,8 +218,14 @@ test('when what owns everything goes, nothing is published any more until it is 
   await site.api.call('DELETE', path);
   await eventually('it says so', () => logged(program, 'nothing is published until it is back'));
   await site.api.apply(pool('root', 'later'));
+  const appliedAt = performance.now();
+  await eventually('the operator has seen it', async () => {
+    const metrics = await (await fetch(`${program.adminUrl}/metrics`)).text();
+    const [, age] = /^sluice_watch_last_event_age_seconds\{resource="llmpools"\} (.*)$/m.exec(metrics) ?? [];
+    return Number(age) * 1000 < performance.now() - appliedAt - 50;
+  });
   const before = await published('root/chat');
-  await eventually('the watch has it', () => true);
+  expect((await published('root/later')).config).toBeUndefined();
   const { labels } = root.metadata;
   const [made] = await site.api.apply({
     apiVersion: 'v1',

@@ -96,7 +96,7 @@ export interface PoolStatus {
   readonly revision?: string;
 }
 
-export const POOLS = '/apis/sluice.dev/v1alpha1';
+const POOLS = '/apis/sluice.dev/v1alpha1';
 
 export function poolPath(namespace: string, name: string): string {
   return `${POOLS}/namespaces/${namespace}/llmpools/${name}`;

@@ -13,6 +13,8 @@ export interface AdminDeps {
   readonly registry: Registry;
   /** False once the proxy drains. */
   readonly isServing: () => boolean;
+  /** Where it is not the usual one: for tests. */
+  readonly heartbeatMs?: number | undefined;
 }
 
 /** How often an empty line goes out on `/config?watch=true`, so that a listener can tell a quiet proxy from a lost one. */
@@ -48,7 +50,7 @@ export function createAdmin(deps: AdminDeps): FastifyInstance {
   admin.get<{ Querystring: { watch?: string } }>('/config', async (request, reply) => {
     if (request.query.watch !== 'true') return { source: documents.source() ?? null, documents: documents.reports() };
     reply.type('application/x-ndjson');
-    return watchStream(documents, (end) => request.raw.on('close', end));
+    return watchStream(documents, deps.heartbeatMs ?? HEARTBEAT_MS, (end) => request.raw.on('close', end));
   });
   return admin;
 }
@@ -59,7 +61,7 @@ function unreadyReason({ documents, isServing }: AdminDeps): string | undefined 
 }
 
 /** Every document as it stands, then each that is loaded or refused; heartbeats between. */
-function watchStream(documents: Documents, onGone: (end: () => void) => void): PassThrough {
+function watchStream(documents: Documents, heartbeatMs: number, onGone: (end: () => void) => void): PassThrough {
   const stream = new PassThrough();
   const write = (report: ConfigReport): void => {
     stream.write(`${JSON.stringify(report)}\n`);
@@ -68,7 +70,7 @@ function watchStream(documents: Documents, onGone: (end: () => void) => void): P
   // Ends the first state, so that a listener knows it has heard all of it.
   stream.write('\n');
   const unwatch = documents.watch(write);
-  const heartbeat = setInterval(() => stream.write('\n'), HEARTBEAT_MS);
+  const heartbeat = setInterval(() => stream.write('\n'), heartbeatMs);
   onGone(() => {
     unwatch();
     clearInterval(heartbeat);

@@ -27,6 +27,8 @@ export interface ProxyOptions {
   readonly drainTimeoutMs: number;
   /** Where it is not the usual one: for tests. */
   readonly patience?: Partial<Patience>;
+  /** Of `/config?watch=true`. */
+  readonly heartbeatMs?: number;
   readonly tls?: TlsFiles | undefined;
   /** Upstream addresses allowed although loopback or link-local. */
   readonly allowUpstream: readonly Cidr[];
@@ -71,7 +73,9 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     logError: (error, requestId) => log.error({ err: error, id: requestId }, 'a request failed in an unforeseen way'),
   };
   const registry = createRegistry({ snapshot: snapshots.current, series, documents });
-  const admin = createAdmin({ snapshot: snapshots.current, documents, registry, isServing: () => !draining });
+  const { heartbeatMs } = options;
+  const isServing = (): boolean => !draining;
+  const admin = createAdmin({ snapshot: snapshots.current, documents, registry, isServing, heartbeatMs });
 
   await admin.listen({ host: options.adminAddress.host ?? '::', port: options.adminAddress.port });
   const httpPort = await listen(server, options.httpAddress);

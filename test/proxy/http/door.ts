@@ -33,7 +33,7 @@ export interface PoolSeen {
 }
 
 /** Ends with the test that opened it. */
-export async function openDoor(options: Partial<ProxyOptions> = {}): Promise<Door> {
+export async function openDoor(options: Partial<ProxyOptions> = {}, { settled = true } = {}): Promise<Door> {
   const log: string[] = [];
   const address = { host: '127.0.0.1', port: 0 };
   const proxy = await startProxy({
@@ -49,7 +49,7 @@ export async function openDoor(options: Partial<ProxyOptions> = {}): Promise<Doo
   };
   onTestFinished(drain);
   const { documents } = proxy;
-  documents.settle();
+  if (settled) documents.settle();
   const url = `http://127.0.0.1:${proxy.httpPort}`;
   const adminUrl = `http://127.0.0.1:${proxy.adminPort}`;
   return {

@@ -19,9 +19,10 @@ export function accessLine(exchange: Exchange, status: number, endedAt: number, 
   return `${line}}`;
 }
 
-/** A query can carry keys. */
+/** A query can carry keys, and a whole URL in its place a password: that is no path, and not served. */
 function pathOnly(url: string): string {
-  const end = url.indexOf('?');
+  if (url[0] !== '/') return '';
+  const end = url.search(/[?#]/);
   return (end === -1 ? url : url.slice(0, end)).slice(0, MAX_LOGGED);
 }
 

@@ -13,12 +13,8 @@ export interface AdminDeps {
   readonly registry: Registry;
   /** False once the proxy drains. */
   readonly isServing: () => boolean;
-  /** Where it is not the usual one: for tests. */
-  readonly heartbeatMs?: number | undefined;
+  readonly heartbeatMs: number;
 }
-
-/** How often an empty line goes out on `/config?watch=true`, so that a listener can tell a quiet proxy from a lost one. */
-const HEARTBEAT_MS = 10_000;
 
 /** The admin door: metrics, probes, what is served. Never anything of a Secret. */
 export function createAdmin(deps: AdminDeps): FastifyInstance {
@@ -50,7 +46,7 @@ export function createAdmin(deps: AdminDeps): FastifyInstance {
   admin.get<{ Querystring: { watch?: string } }>('/config', async (request, reply) => {
     if (request.query.watch !== 'true') return { source: documents.source() ?? null, documents: documents.reports() };
     reply.type('application/x-ndjson');
-    return watchStream(documents, deps.heartbeatMs ?? HEARTBEAT_MS, (end) => request.raw.on('close', end));
+    return watchStream(documents, deps.heartbeatMs, (end) => request.raw.on('close', end));
   });
   return admin;
 }

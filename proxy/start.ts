@@ -11,10 +11,10 @@ import { createSnapshots } from './config/snapshot.ts';
 import { createUpstreamRules } from './config/upstream-address.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
 import { type HttpDeps, handle } from './http/handle.ts';
-import { PATIENCE, type Patience } from './http/patience.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRegistry } from './metrics/registry.ts';
 import { createProxySeries } from './metrics/series.ts';
+import { TIMES, type Times } from './times.ts';
 import { followTls, readTls, type TlsFiles } from './tls.ts';
 import { guardedLookup } from './upstream/guarded-lookup.ts';
 
@@ -25,10 +25,7 @@ export interface ProxyOptions {
   readonly maxHeldBytes: number;
   readonly maxConnectionAgeMs: number;
   readonly drainTimeoutMs: number;
-  /** Where it is not the usual one: for tests. */
-  readonly patience?: Partial<Patience>;
-  /** Of `/config?watch=true`. */
-  readonly heartbeatMs?: number;
+  readonly times?: Partial<Times>;
   readonly tls?: TlsFiles | undefined;
   /** Upstream addresses allowed although loopback or link-local. */
   readonly allowUpstream: readonly Cidr[];
@@ -58,12 +55,12 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   let draining = false;
 
   const tls = options.tls === undefined ? undefined : await readTls(options.tls);
-  const patience = { ...PATIENCE, ...options.patience };
-  const server = createHttpServer((req, res) => handle(deps, req, res), patience, tls);
+  const times = { ...TIMES, ...options.times };
+  const server = createHttpServer((req, res) => handle(deps, req, res), times, tls);
   const tooOld = limitConnectionAge(server, options.maxConnectionAgeMs, Math.random);
   const deps: HttpDeps = {
     snapshot: snapshots.current,
-    limits: { ...options, patience },
+    limits: { ...options, times },
     held: { total: 0 },
     series,
     random: Math.random,
@@ -73,16 +70,23 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     logError: (error, requestId) => log.error({ err: error, id: requestId }, 'a request failed in an unforeseen way'),
   };
   const registry = createRegistry({ snapshot: snapshots.current, series, documents });
-  const { heartbeatMs } = options;
-  const isServing = (): boolean => !draining;
-  const admin = createAdmin({ snapshot: snapshots.current, documents, registry, isServing, heartbeatMs });
+  const admin = createAdmin({
+    ...{ snapshot: snapshots.current, documents, registry, heartbeatMs: times.heartbeatMs },
+    isServing: () => !draining,
+  });
 
   await admin.listen({ host: options.adminAddress.host ?? '::', port: options.adminAddress.port });
   const httpPort = await listen(server, options.httpAddress);
   const renewal =
     options.tls === undefined || tls === undefined
       ? undefined
-      : followTls(options.tls, tls, (pair) => (server as Server & TlsServer).setSecureContext(pair), log);
+      : followTls(
+          options.tls,
+          tls,
+          (pair) => (server as Server & TlsServer).setSecureContext(pair),
+          log,
+          times.tlsPollMs,
+        );
 
   const drain = async (): Promise<void> => {
     draining = true;

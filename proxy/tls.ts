@@ -8,34 +8,37 @@ export interface TlsFiles {
   readonly key: string;
 }
 
-/** A mounted Secret changes by a link swap that a watch on the file misses: so they are read again. */
-const POLL_MS = 5_000;
-
 /** @throws Error that names the file. */
 export async function readTls(files: TlsFiles): Promise<TlsPair> {
   const [cert, key] = await Promise.all([readFile(files.cert, 'utf8'), readFile(files.key, 'utf8')]);
   return { cert, key };
 }
 
-/** Calls `changed` with each new pair; one that cannot be read is logged, and the last stays. */
+/** Calls `changed` with each new pair; one that cannot be used is logged once, and the last stays. */
 export function followTls(
   files: TlsFiles,
   first: TlsPair,
   changed: (pair: TlsPair) => void,
   log: Log,
+  pollMs: number,
 ): { stop: () => void } {
   let last = first;
+  let complaint = '';
   const look = async (): Promise<void> => {
     try {
       const pair = await readTls(files);
       if (pair.cert === last.cert && pair.key === last.key) return;
       changed(pair);
       last = pair;
+      complaint = '';
       log.info({ file: files.cert }, 'certificate renewed');
     } catch (error) {
-      log.error({ err: error, file: files.cert }, 'cannot use the certificate; the last one stays');
+      const { message } = error as Error;
+      if (message !== complaint)
+        log.error({ err: error, file: files.cert }, 'cannot use the certificate; the last one stays');
+      complaint = message;
     }
   };
-  const timer = setInterval(() => void look(), POLL_MS);
+  const timer = setInterval(() => void look(), pollMs);
   return { stop: () => clearInterval(timer) };
 }

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { endStep, limitStep } from '../alarm.ts';
 import type { Endpoint, Timeouts } from '../pool.ts';
+import type { Connection } from '../upstream/connections.ts';
 import { isConnectionLoss, isRetried, type Outcome, outcomeOfError, outcomeOfStatus } from '../upstream/outcome.ts';
 import type { Exchange } from './exchange.ts';
 import { type Answer, Relay } from './relay.ts';
@@ -61,9 +62,9 @@ class Attempt implements Dispatcher.DispatchHandler {
   #done = false;
   #answerBegan = false;
   #isFresh = false;
+  #connection: Connection | undefined;
   /** It went out on a connection that was open before. */
   #isKept = false;
-  #openings = 0;
   #outcome: Outcome = 'success';
   #held: Buffer[] | undefined;
   #heldBytes = 0;
@@ -91,14 +92,11 @@ class Attempt implements Dispatcher.DispatchHandler {
       body: isStreamed ? body.open() : (body ?? null),
       bodyTimeout: timeouts.idleMs,
     };
+    const connection = fresh ? connections.takeNew() : connections.take();
+    this.#connection = connection;
+    this.#isKept = connection.isOpen;
     try {
-      // undici opens a connection for a streamed body a microtask later: the two around it see just that one.
-      if (isStreamed) queueMicrotask(() => this.#noteOpenings());
-      this.#noteOpenings();
-      if (fresh) connections.dispatchFresh(options, this);
-      else connections.dispatch(options, this);
-      if (isStreamed) queueMicrotask(() => this.#noteWhetherKept());
-      else this.#noteWhetherKept();
+      connection.client.dispatch(options, this);
     } catch (error) {
       this.onResponseError(undefined, error as Error);
     }
@@ -136,6 +134,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#giveBack();
     if (this.#done) return;
     if (this.#held === undefined) {
       this.#relay.end();
@@ -147,6 +146,7 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.#giveBack();
     if (this.#done) return;
     if (this.#relay.hasBytes) {
       this.#relay.cut();
@@ -164,12 +164,11 @@ class Attempt implements Dispatcher.DispatchHandler {
     return this.#isKept && repeatable && !this.#isFresh && !this.#answerBegan && isConnectionLoss(error);
   }
 
-  #noteOpenings(): void {
-    this.#openings = this.#request.endpoint.state.connections.openings();
-  }
-
-  #noteWhetherKept(): void {
-    this.#isKept = this.#request.endpoint.state.connections.openings() === this.#openings;
+  /** undici says once of each dispatch that it is over, also of one that was aborted or never sent. */
+  #giveBack(): void {
+    if (this.#connection === undefined) return;
+    this.#request.endpoint.state.connections.give(this.#connection);
+    this.#connection = undefined;
   }
 
   #firstByteIsLate(): void {

@@ -1,13 +1,13 @@
 import { endStep, limitStep } from '../alarm.ts';
 import { ProxyError } from '../errors.ts';
+import type { Times } from '../times.ts';
 import type { Exchange } from './exchange.ts';
-import type { Patience } from './patience.ts';
 
 /** How much may be held of one body, and of all together, and how long a client is waited for. */
 export interface BodyLimits {
   readonly maxBodyBytes: number;
   readonly maxHeldBytes: number;
-  readonly patience: Patience;
+  readonly times: Pick<Times, 'bodyMs' | 'restMs'>;
 }
 
 /** What all requests hold at this moment. */
@@ -29,7 +29,7 @@ export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes
       call.undo = undefined;
       reject(error);
     };
-    const { bodyMs } = limits.patience;
+    const { bodyMs } = limits.times;
     const late = (): void => fail(lateBody(bodyMs));
     call.undo = () => fail(new ProxyError('client_timeout', 'The client left before its body was complete'));
     limitStep(alarm, bodyMs, late);

@@ -12,8 +12,10 @@ export function limitConnectionAge(
 ): (req: IncomingMessage) => boolean {
   if (maxAgeMs === 0) return () => false;
   const endOf = new WeakMap<Socket, number>();
-  server.on('connection', (socket: Socket) => {
+  const note = (socket: Socket): void => {
     endOf.set(socket, performance.now() + maxAgeMs * (1 + SPREAD * (2 * random() - 1)));
-  });
+  };
+  // Requests of a TLS server come on the socket of its second event.
+  server.on('connection', note).on('secureConnection', note);
   return (req) => performance.now() > (endOf.get(req.socket) ?? Number.POSITIVE_INFINITY);
 }

@@ -62,7 +62,7 @@ async function serve(deps: HttpDeps, exchange: Exchange): Promise<void> {
   } finally {
     stopAlarm(exchange.alarm);
     releaseBody(exchange, deps.held);
-    dropRest(exchange.req, deps.limits.patience.restMs);
+    dropRest(exchange.req, deps.limits.times.restMs);
     if (exchange.attempts > 0) observe(deps.series.overheadSeconds, exchange.overheadMs / 1000);
     deps.logLine(record(exchange, state?.series ?? deps.series.unknown));
   }

@@ -70,7 +70,7 @@ function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLim
       stop();
       reject(error);
     };
-    const { bodyMs } = limits.patience;
+    const { bodyMs } = limits.times;
     const late = (): void => fail(lateBody(bodyMs));
     const done = (found: MultipartModel, isWhole: boolean): void => {
       stop();
@@ -107,7 +107,7 @@ function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLim
 function restOf(
   exchange: Exchange,
   scanner: MultipartScanner,
-  { maxBodyBytes, patience }: BodyLimits,
+  { maxBodyBytes, times }: BodyLimits,
   begin: () => { bytes: Buffer; isWhole: boolean },
 ): Readable {
   const { req } = exchange;
@@ -117,7 +117,7 @@ function restOf(
   let late: NodeJS.Timeout | undefined;
   const awaitClient = (): void => {
     clearTimeout(late);
-    late = setTimeout(() => spoil(lateBody(patience.bodyMs)), patience.bodyMs);
+    late = setTimeout(() => spoil(lateBody(times.bodyMs)), times.bodyMs);
   };
   const take = (chunk: Buffer): void => {
     sent += chunk.length;

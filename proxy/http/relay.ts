@@ -14,6 +14,9 @@ export interface Answer {
 /** A client that takes no byte for so long holds a slot for nothing; Node itself has no limit on writing. */
 const STALLED_READER_MS = 60_000;
 
+/** Longer answers cost more to turn into a string than the second write costs. */
+const SHORT_BYTES = 8 * 1024;
+
 const DISCONNECTED = Buffer.from(
   'data: {"error":{"message":"The upstream connection was lost before the answer was complete",' +
     '"type":"server_error","param":null,"code":"upstream_disconnected"}}\n\n',
@@ -69,6 +72,8 @@ export class Relay {
     this.#sendHead();
     const rest = this.#take();
     if (rest === undefined) res.end();
+    // As a latin1 string, which keeps every byte, Node sends it in one piece with the head: a cheaper write.
+    else if (rest.length <= SHORT_BYTES) res.end(rest.toString('latin1'), 'latin1');
     else res.end(rest);
   }
 

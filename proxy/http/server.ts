@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ErrorCode, errorBody, statusOf } from '../errors.ts';
-import type { Patience } from './patience.ts';
+import type { Times } from '../times.ts';
 
 /** PEM. */
 export interface TlsPair {
@@ -21,10 +21,10 @@ const OPTIONS = {
 /** The HTTP door: Node's own server, strict, with every refusal of its parser answered as an OpenAI error. */
 export function createHttpServer(
   listener: (req: IncomingMessage, res: ServerResponse) => void,
-  { headMs, checkMs }: Patience,
+  { headMs, headCheckMs }: Pick<Times, 'headMs' | 'headCheckMs'>,
   tls?: TlsPair,
 ): Server {
-  const options = { ...OPTIONS, headersTimeout: headMs, connectionsCheckingInterval: checkMs };
+  const options = { ...OPTIONS, headersTimeout: headMs, connectionsCheckingInterval: headCheckMs };
   const server = tls === undefined ? createServer(options) : createTlsServer({ ...options, ...tls });
   server.on('request', listener);
   // Whoever reads the body asks for it (`askForBody`): a head that is refused needs none.

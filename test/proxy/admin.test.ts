@@ -114,7 +114,7 @@ describe('the admin door', () => {
 
   test('/config?watch=true gives what there is, then what comes, with heartbeats between', async () => {
     const [a] = await fakes('a');
-    const door = await openDoor({ heartbeatMs: 50 });
+    const door = await openDoor({ times: { heartbeatMs: 50 } });
     const document = pool('chat', [backend(a)]);
     await door.put(document);
     const response = await fetch(`${door.adminUrl}/config?watch=true`);

@@ -45,7 +45,7 @@ describe('request bodies', () => {
   });
 
   test('a body that goes on and on after its refusal is not read for ever', async () => {
-    const door = await openDoor({ patience: { restMs: 200 } });
+    const door = await openDoor({ times: { restMs: 200 } });
     const client = await rawClient(door.port);
     client.send('POST /nowhere HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n');
     const drip = setInterval(() => client.send('1\r\nx\r\n'), 10);
@@ -93,7 +93,7 @@ describe('request bodies', () => {
 
   test('one that never ends is cut once nothing comes, 408 before; one that comes slowly is not', async () => {
     const [a] = await fakes('a');
-    const door = await openDoor({ patience: { bodyMs: 300 } });
+    const door = await openDoor({ times: { bodyMs: 300 } });
     await door.put(pool('chat', [backend(a)]));
     const silent = await rawClient(door.port);
     silent.send(`${HEAD}content-length: 50\r\n\r\n{"model":`);
@@ -113,7 +113,7 @@ describe('request bodies', () => {
   });
 
   test('a head that never ends is cut, 408 before', async () => {
-    const door = await openDoor({ patience: { headMs: 200, checkMs: 50 } });
+    const door = await openDoor({ times: { headMs: 200, headCheckMs: 50 } });
     const client = await rawClient(door.port);
     client.send('POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-slow: ');
     const drip = setInterval(() => client.send('x'), 20);

@@ -191,7 +191,7 @@ describe('an upload that is refused', () => {
 
   test('for falling silent: 408, and the server is let go', async () => {
     const [a] = await fakes('a');
-    const door = await openDoor({ patience: { bodyMs: 200 } });
+    const door = await openDoor({ times: { bodyMs: 200 } });
     await door.put(pool('whisper', [backend(a)]));
     for (const sent of ['', field('model', 'whisper') + fileHead]) {
       const client = await rawClient(door.port);

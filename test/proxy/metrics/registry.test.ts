@@ -36,7 +36,7 @@ function expectNoDuplicate(series: readonly Series[]): void {
 }
 
 /** The value of the one series with these labels. */
-function valueOf(series: readonly Series[], name: string, labels: Record<string, string>): number | undefined {
+function valueIn(series: readonly Series[], name: string, labels: Record<string, string>): number | undefined {
   const found = series.filter(
     (one) => one.name === name && Object.entries(labels).every(([key, value]) => one.labels[key] === value),
   );
@@ -56,20 +56,20 @@ describe('/metrics', () => {
     const { series, types } = parse(await door.metrics());
     expectNoDuplicate(series);
     const attempts = (backend: string, outcome: string): number | undefined =>
-      valueOf(series, 'sluice_attempts_total', { pool: 'ml/chat', backend, outcome });
+      valueIn(series, 'sluice_attempts_total', { pool: 'ml/chat', backend, outcome });
     expect([attempts('a', 'success'), attempts('b', 'success')]).toEqual([6, 2]);
     expect([attempts('a', 'server_error'), attempts('b', 'rate_limited')]).toEqual([3, 1]);
     const requests = (code: string): number | undefined =>
-      valueOf(series, 'sluice_requests_total', { pool: 'ml/chat', protocol: 'http', code });
+      valueIn(series, 'sluice_requests_total', { pool: 'ml/chat', protocol: 'http', code });
     expect([requests('200'), requests('500'), requests('429')]).toEqual([8, 3, 1]);
     for (const name of ['sluice_request_duration_seconds', 'sluice_time_to_first_byte_seconds']) {
       expect(types.get(name)).toBe('histogram');
-      expect(valueOf(series, `${name}_bucket`, { pool: 'ml/chat', le: '+Inf' })).toBe(
-        valueOf(series, `${name}_count`, { pool: 'ml/chat' }),
+      expect(valueIn(series, `${name}_bucket`, { pool: 'ml/chat', le: '+Inf' })).toBe(
+        valueIn(series, `${name}_count`, { pool: 'ml/chat' }),
       );
     }
-    expect(valueOf(series, 'sluice_request_duration_seconds_count', { pool: 'ml/chat' })).toBe(12);
-    expect(valueOf(series, 'sluice_endpoints', { backend: 'a', state: 'ready' })).toBe(1);
+    expect(valueIn(series, 'sluice_request_duration_seconds_count', { pool: 'ml/chat' })).toBe(12);
+    expect(valueIn(series, 'sluice_endpoints', { backend: 'a', state: 'ready' })).toBe(1);
     expect(await door.pool()).toMatchObject({ endpoints: [{ share: 0.75 }, { share: 0.25 }] });
   });
 
@@ -93,13 +93,13 @@ describe('/metrics', () => {
     const answers = [door.post(CHAT, chat()), door.post(CHAT, chat())];
     await expect.poll(async () => (await door.pool()).queue.depth).toBe(1);
     const during = parse(await door.metrics()).series;
-    expect(valueOf(during, 'sluice_in_flight_requests', { pool: 'ml/chat', backend: 'a' })).toBe(1);
-    expect(valueOf(during, 'sluice_queue_depth', { pool: 'ml/chat' })).toBe(1);
+    expect(valueIn(during, 'sluice_in_flight_requests', { pool: 'ml/chat', backend: 'a' })).toBe(1);
+    expect(valueIn(during, 'sluice_queue_depth', { pool: 'ml/chat' })).toBe(1);
     await Promise.all(answers);
     const after = parse(await door.metrics()).series;
-    expect(valueOf(after, 'sluice_in_flight_requests', { pool: 'ml/chat', backend: 'a' })).toBe(0);
-    expect(valueOf(after, 'sluice_queue_wait_seconds_count', { pool: 'ml/chat' })).toBe(1);
-    expect(valueOf(after, 'sluice_queue_wait_seconds_sum', { pool: 'ml/chat' })).toBeGreaterThan(0.1);
+    expect(valueIn(after, 'sluice_in_flight_requests', { pool: 'ml/chat', backend: 'a' })).toBe(0);
+    expect(valueIn(after, 'sluice_queue_wait_seconds_count', { pool: 'ml/chat' })).toBe(1);
+    expect(valueIn(after, 'sluice_queue_wait_seconds_sum', { pool: 'ml/chat' })).toBeGreaterThan(0.1);
   });
 
   test('a pool and an instance of one namespace/name make no series twice', async () => {
@@ -113,9 +113,9 @@ describe('/metrics', () => {
     await (await door.post('/v1/embeddings', { model: 'emb', input: 'x' })).text();
     const { series } = parse(await door.metrics());
     expectNoDuplicate(series);
-    expect(valueOf(series, 'sluice_requests_total', { pool: 'ml/same', code: '200' })).toBe(2);
-    expect(valueOf(series, 'sluice_request_duration_seconds_count', { pool: 'ml/same' })).toBe(2);
-    expect(valueOf(series, 'sluice_endpoints', { pool: 'ml/same', state: 'ready' })).toBe(2);
+    expect(valueIn(series, 'sluice_requests_total', { pool: 'ml/same', code: '200' })).toBe(2);
+    expect(valueIn(series, 'sluice_request_duration_seconds_count', { pool: 'ml/same' })).toBe(2);
+    expect(valueIn(series, 'sluice_endpoints', { pool: 'ml/same', state: 'ready' })).toBe(2);
   });
 
   test('no client can make series: unknown models, paths and broken requests are all one pool', async () => {
@@ -127,7 +127,7 @@ describe('/metrics', () => {
       await (await door.post(`/nowhere/${n}`, {})).text();
     }
     const { series } = parse(await door.metrics());
-    expect(valueOf(series, 'sluice_requests_total', { pool: 'unknown', code: '404' })).toBe(150);
+    expect(valueIn(series, 'sluice_requests_total', { pool: 'unknown', code: '404' })).toBe(150);
     expect(series.length - before).toBeLessThan(100);
     expect(new Set(series.flatMap(({ labels }) => labels['pool'] ?? []))).toEqual(new Set(['unknown']));
   });
@@ -164,11 +164,11 @@ describe('/metrics', () => {
     const door = await openDoor();
     await door.put(pool('chat', [backend(a)]), pool('bad', [{ name: 'x', url: 'http://169.254.169.254/' }]));
     const { series } = parse(await door.metrics());
-    expect(valueOf(series, 'sluice_config_documents', { state: 'loaded' })).toBe(1);
-    expect(valueOf(series, 'sluice_config_documents', { state: 'rejected' })).toBe(1);
-    expect(valueOf(series, 'sluice_config_rejections_total', {})).toBe(1);
-    expect(valueOf(series, 'sluice_config_source', { source: 'folder' })).toBe(1);
-    const changedAt = valueOf(series, 'sluice_config_last_change_timestamp_seconds', {}) ?? 0;
+    expect(valueIn(series, 'sluice_config_documents', { state: 'loaded' })).toBe(1);
+    expect(valueIn(series, 'sluice_config_documents', { state: 'rejected' })).toBe(1);
+    expect(valueIn(series, 'sluice_config_rejections_total', {})).toBe(1);
+    expect(valueIn(series, 'sluice_config_source', { source: 'folder' })).toBe(1);
+    const changedAt = valueIn(series, 'sluice_config_last_change_timestamp_seconds', {}) ?? 0;
     expect(Math.abs(changedAt - Date.now() / 1000)).toBeLessThan(10);
   });
 });

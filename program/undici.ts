@@ -12,5 +12,4 @@ Object.assign(Dispatcher.prototype, load('undici/lib/api/index.js'));
 
 export const Agent = load('undici/lib/dispatcher/agent.js') as typeof Undici.Agent;
 export const Client = load('undici/lib/dispatcher/client.js') as typeof Undici.Client;
-export const Pool = load('undici/lib/dispatcher/pool.js') as typeof Undici.Pool;
 export const buildConnector = load('undici/lib/core/connect.js') as typeof Undici.buildConnector;

@@ -1,6 +1,6 @@
 import type { LookupFunction } from 'node:net';
-import type { Dispatcher, Client as UndiciClient, Pool as UndiciPool } from 'undici';
-import { buildConnector, Client, Pool } from '../../program/undici.ts';
+import type { Client as UndiciClient } from 'undici';
+import { buildConnector, Client } from '../../program/undici.ts';
 
 /** All that decides whether an open connection may be used for a call. Equal settings share connections. */
 export interface ConnectionSettings {
@@ -15,14 +15,22 @@ export interface ConnectionSettings {
   readonly lookup: LookupFunction;
 }
 
-/** The connections to one endpoint: opened on first use, kept while it lasts. */
+/** One connection, or the place for one: undici opens it with the first call, and anew after a loss. */
+export interface Connection {
+  readonly client: UndiciClient;
+  /** It is open now: a call on it may find that the server has just closed it. */
+  isOpen: boolean;
+}
+
+/** The connections to one endpoint, one call on each at a time. */
 export interface Connections {
   readonly settings: ConnectionSettings;
-  /** How many were begun to be opened: unchanged by a dispatch, it went out on a kept one. */
-  openings: () => number;
-  dispatch: (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => void;
-  /** Sends on a connection of its own: for a call whose kept connection died before any answer. */
-  dispatchFresh: (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => void;
+  /** One that no other call has; the one used last, whose buffers are warm and which the server closes last. */
+  take: () => Connection;
+  /** One that is not open yet, for a call whose kept connection died before any answer. */
+  takeNew: () => Connection;
+  /** Its call is over, however it ended. Once for each `take`. */
+  give: (connection: Connection) => void;
   /** Takes no new call; those under way end as they would. */
   close: () => void;
 }
@@ -30,31 +38,40 @@ export interface Connections {
 /** Below uvicorn's 5 s, so that we let go of an idle connection before the server does (hazards: keep-alive race). */
 const KEEP_ALIVE_MS = 4_000;
 
+/**
+ * A stack in place of undici's Pool, which looks through all its connections for a free one at each call and tells
+ * nobody whether it took a kept one.
+ */
 export function createConnections(settings: ConnectionSettings): Connections {
-  let pool: UndiciPool | undefined;
-  let openings = 0;
-  const connector = connectorOf(settings);
-  const options: UndiciClient.Options = {
-    ...CLIENT_OPTIONS,
-    connect: (target, callback) => {
-      openings += 1;
-      connector(target, callback);
-    },
+  const idle: Connection[] = [];
+  const options: UndiciClient.Options = { ...CLIENT_OPTIONS, connect: connectorOf(settings) };
+  let isClosed = false;
+  const takeNew = (): Connection => {
+    const connection: Connection = { client: new Client(settings.origin, options), isOpen: false };
+    connection.client.on('connect', () => {
+      connection.isOpen = true;
+    });
+    connection.client.on('disconnect', () => {
+      connection.isOpen = false;
+    });
+    return connection;
   };
   return {
     settings,
-    openings: () => openings,
-    dispatch: (call, handler) => {
-      pool ??= new Pool(settings.origin, { ...options, connections: null });
-      pool.dispatch(call, handler);
-    },
-    dispatchFresh: (call, handler) => {
-      const client = new Client(settings.origin, options);
-      client.dispatch(call, handler);
-      void client.close();
+    take: () => idle.pop() ?? takeNew(),
+    takeNew,
+    give: (connection) => {
+      if (isClosed) {
+        void connection.client.close();
+        return;
+      }
+      // The least used one goes once its connection is gone: so the stack shrinks after a peak.
+      if (idle[0]?.isOpen === false) void idle.shift()?.client.close();
+      idle.push(connection);
     },
     close: () => {
-      void pool?.close();
+      isClosed = true;
+      for (const { client } of idle.splice(0)) void client.close();
     },
   };
 }

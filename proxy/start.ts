@@ -10,6 +10,7 @@ import { createDocuments, type Documents } from './config/documents.ts';
 import { createSnapshots } from './config/snapshot.ts';
 import { createUpstreamRules } from './config/upstream-address.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
+import { createDrain } from './http/drain.ts';
 import { type HttpDeps, handle } from './http/handle.ts';
 import { createHttpServer } from './http/server.ts';
 import { createRegistry } from './metrics/registry.ts';
@@ -57,6 +58,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const tls = options.tls === undefined ? undefined : await readTls(options.tls);
   const times = { ...TIMES, ...options.times };
   const server = createHttpServer((req, res) => handle(deps, req, res), times, tls);
+  const drainHttp = createDrain(server);
   const tooOld = limitConnectionAge(server, options.maxConnectionAgeMs, Math.random);
   const deps: HttpDeps = {
     snapshot: snapshots.current,
@@ -91,7 +93,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const drain = async (): Promise<void> => {
     draining = true;
     renewal?.stop();
-    await closeWithin(server, options.drainTimeoutMs);
+    await drainHttp(options.drainTimeoutMs);
     documents.close();
     await admin.close();
   };
@@ -113,17 +115,6 @@ function listen(server: Server, { host, port }: Address): Promise<number> {
     server.listen({ port, ...(host !== undefined && { host }) }, () => {
       server.off('error', reject);
       resolve((server.address() as AddressInfo).port);
-    });
-  });
-}
-
-/** Idle connections end now, busy ones with their answer, what is left at the end of the time is cut. */
-function closeWithin(server: Server, timeoutMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
     });
   });
 }

@@ -16,6 +16,8 @@ const OPTIONS = {
   keepAliveTimeout: 75_000,
   maxHeaderSize: 16_384,
   noDelay: true,
+  /** For TLS; Node's own 120 s would hold up a drain. */
+  handshakeTimeout: 10_000,
 };
 
 /** The HTTP door: Node's own server, strict, with every refusal of its parser answered as an OpenAI error. */

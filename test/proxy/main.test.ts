@@ -47,6 +47,7 @@ describe('node proxy/main.ts', () => {
     stream.send(httpPost(CHAT, chat('chat', { stream: true })));
     await stream.until('a 0 ');
     const idle = await rawClient(port);
+    const before = performance.now();
     const exited = program.stop();
     await eventually('new calls are refused', () =>
       fetch(`${program.httpUrl}/v1/models`).then(
@@ -61,6 +62,7 @@ describe('node proxy/main.ts', () => {
     expect(seen).toContain('[DONE]');
     await idle.closed;
     expect(await exited).toBe(0);
+    expect(performance.now() - before, 'kept and unused connections are not waited for').toBeLessThan(10_000);
     expect(a.open()).toBe(0);
   });
 

@@ -59,6 +59,17 @@ const whenPublished = (key: string, model?: string) =>
   );
 const logged = (program: Program, text: string) => program.log.some((line) => JSON.stringify(line).includes(text));
 
+/** An event of a pool has come since, and everything that the operator does at once has been done. */
+async function whenSeen(program: Program): Promise<void> {
+  const since = performance.now();
+  await eventually('the operator has seen it', async () => {
+    const metrics = await (await fetch(`${program.adminUrl}/metrics`)).text();
+    const [, age] = /^sluice_watch_last_event_age_seconds\{resource="llmpools"\} (.*)$/m.exec(metrics) ?? [];
+    // Seen not long after the write, and long enough ago for a publication.
+    return Number(age) * 1000 < performance.now() - since + 100 && Number(age) > 0.2;
+  });
+}
+
 test('an API server that cannot be reached at the start: it keeps trying, says so, and then publishes', async () => {
   await site.api.apply(pool('start', 'chat'));
   const env = await site.api.podEnv('sluice', 'sluice-operator');
@@ -101,7 +112,10 @@ test('nothing is swept while one kind could not be read, however long that takes
     'all else is read',
     async () => (await (await fetch(`${second.adminUrl}/readyz`)).text()) === 'not read yet: services\n',
   );
+  await site.api.apply(pool('whole', 'late'));
+  await whenSeen(second);
   expect((await published('whole/chat')).config).toBeDefined();
+  expect((await published('whole/late')).config).toBeUndefined();
   lift();
   await eventually('swept', async () => (await published('whole/chat')).config === undefined, { timeoutMs: 25_000 });
   await endAll();
@@ -189,6 +203,23 @@ test('what a document needs is written before it, and what it needs no more is t
   await endAll();
 });
 
+test('a name that moves from one pool to another is published by the new one before the old one drops it', async () => {
+  const proxy = await faults();
+  await operator({ server: proxy.url });
+  await site.api.apply(pool('move', 'older', { models: ['moving'] }));
+  await whenPublished('move/older', 'moving');
+  await site.api.apply(pool('move', 'younger', { models: ['moving', 'own'] }));
+  await whenPublished('move/younger', 'own');
+  proxy.fault({ match: /PATCH .*sluice-pool-move-younger/, delayMs: 50 });
+  const from = proxy.seen.length;
+  await site.api.apply(pool('move', 'older', { models: ['other'] }));
+  await whenPublished('move/older', 'other');
+  expect(documentOf((await published('move/younger')).config)['models']).toContain('moving');
+  const patched = proxy.seen.slice(from).map(({ line }) => /PATCH .*\/sluice-pool-move-(\w+)/.exec(line)?.[1]);
+  expect(patched.filter((name) => name !== undefined)).toEqual(['younger', 'older']);
+  await endAll();
+});
+
 test('of two operators one leads; when it is stopped the other leads within 2 s and writes nothing anew', async () => {
   await site.api.apply(pool('two', 'chat'));
   const [one, other] = [await operator(), await operator()];
@@ -218,12 +249,7 @@ test('when what owns everything goes, nothing is published any more until it is 
   await site.api.call('DELETE', path);
   await eventually('it says so', () => logged(program, 'nothing is published until it is back'));
   await site.api.apply(pool('root', 'later'));
-  const appliedAt = performance.now();
-  await eventually('the operator has seen it', async () => {
-    const metrics = await (await fetch(`${program.adminUrl}/metrics`)).text();
-    const [, age] = /^sluice_watch_last_event_age_seconds\{resource="llmpools"\} (.*)$/m.exec(metrics) ?? [];
-    return Number(age) * 1000 < performance.now() - appliedAt - 50;
-  });
+  await whenSeen(program);
   const before = await published('root/chat');
   expect((await published('root/later')).config).toBeUndefined();
   const { labels } = root.metadata;

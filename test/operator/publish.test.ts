@@ -346,27 +346,3 @@ test('what is published for a pool that is not there is swept; another install i
   await round('sweep');
   expect((await site.api.call('GET', `${CONFIG_MAPS}/others`)).status).toBe(200);
 });
-
-test('a name that moves from one pool to another is never without a document', async () => {
-  await site.api.apply(pool('move', 'older', { models: ['moving'] }));
-  await whenPublished('move/older');
-  await site.api.apply(pool('move', 'younger', { models: ['moving', 'own'] }));
-  await whenPublished('move/younger');
-  const holders: number[] = [];
-  let watching = true;
-  const watch = (async () => {
-    while (watching) {
-      // In this order: who sees the older one without the name has to see the younger one with it.
-      const both = [await published('move/older'), await published('move/younger')];
-      const models = both.map(({ config }) => (config ? (documentOf(config)['models'] as string[]) : []));
-      holders.push(models.filter((names) => names.includes('moving')).length);
-    }
-  })();
-  await site.api.apply(pool('move', 'older', { models: ['other'] }));
-  await whenPublished('move/younger', ({ models }) => (models as string[]).includes('moving'));
-  await whenPublished('move/older', ({ models }) => (models as string[]).includes('other'));
-  watching = false;
-  await watch;
-  expect(holders.length).toBeGreaterThan(1);
-  expect(Math.min(...holders)).toBe(1);
-});

@@ -51,7 +51,7 @@ async function answers(model: string, calls: number): Promise<Record<string, num
 }
 
 describe('a pool that is applied', () => {
-  test('[M-2] [V-1] [P-25] is called by the openai SDK: chat, streaming chat, embeddings', async () => {
+  test('[M-2] is called by the openai SDK: chat, streaming chat, embeddings', async () => {
     await cluster.api.apply(pool('ml', 'chat', { models: ['gpt-4o'], backends: [backend('a', { model: 'llama' })] }));
     await programmed('chat');
     for (const client of clients()) {
@@ -94,7 +94,7 @@ describe('a pool that is applied', () => {
     expect(await answers('split', 16)).toEqual({ a: 8, b: 4, c: 4 });
   });
 
-  test('[M-9] [P-3] follows a Secret: the key that its backends get is the new one', async () => {
+  test('[M-9] follows a Secret: the key that its backends get is the new one', async () => {
     await cluster.api.apply(secret('ml', 'provider', { 'api-key': 'first-key' }));
     const auth = { secretKeyRef: { name: 'provider', key: 'api-key' } };
     await cluster.api.apply(pool('ml', 'keyed', { backends: [backend('b', { auth })] }));
@@ -162,7 +162,7 @@ describe('a pool that is applied', () => {
 });
 
 describe('under load', () => {
-  test('[V-12] 200 edits of weights and backends fail not one call', async () => {
+  test('200 edits of weights and backends fail not one call', async () => {
     const edit = (n: number): object[] => [
       backend('a', { weight: 1 + (n % 5) }),
       backend('b', { weight: 1 + ((n * 3) % 7) }),

@@ -49,7 +49,7 @@ describe('a seat', () => {
     expect(slots(pool)).toEqual([0, 0]);
   });
 
-  test('[P-9] is waited for first come, first served', async () => {
+  test('is waited for first come, first served', async () => {
     const pool = state(1);
     const first = sit(pool);
     const second = sit(pool);

@@ -63,7 +63,7 @@ describe('headers on their way up', () => {
     }
   });
 
-  test('[P-25] two backends may share one url with different keys', async () => {
+  test('two backends may share one url with different keys', async () => {
     const [a] = await fakes('a');
     const door = await openDoor();
     const keyed = (name: string): object => ({

@@ -45,7 +45,7 @@ function valueIn(series: readonly Series[], name: string, labels: Record<string,
 }
 
 describe('/metrics', () => {
-  test('[M-10] [P-16] [V-11] tells per backend what its calls came to, how long they took, and who got how many', async () => {
+  test('[M-10] [V-11] tells per backend what its calls came to, how long they took, and who got how many', async () => {
     const [a, b] = await fakes('a', 'b');
     const door = await openDoor();
     await door.put(pool('chat', [backend(a, { weight: 3 }), backend(b)], { retry: { attempts: 1 } }));

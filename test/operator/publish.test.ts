@@ -5,9 +5,11 @@ import { eventually } from '../support/eventually.ts';
 import type { Program } from '../support/program.ts';
 import {
   documentOf,
+  type PoolStatus,
   pool,
   poolPath,
   publishedFor,
+  reasonsOf,
   type Site,
   secret,
   service,
@@ -345,4 +347,36 @@ test('what is published for a pool that is not there is swept; another install i
   await eventually('swept', async () => (await site.api.call('GET', `${CONFIG_MAPS}/orphan`)).status === 404);
   await round('sweep');
   expect((await site.api.call('GET', `${CONFIG_MAPS}/others`)).status).toBe(200);
+});
+
+test('an embedding instance has its document, its status and a name of its own beside a pool of that name', async () => {
+  const spec = {
+    instanceName: 'embed',
+    model: 'BAAI/bge-small-en-v1.5',
+    protocol: 'HTTP',
+    url: 'https://tei.example.com',
+  };
+  const metadata = { namespace: 'both', name: 'same' };
+  await site.api.apply({ apiVersion: 'sluice.dev/v1alpha1', kind: 'EmbeddingInstance', metadata, spec });
+  await site.api.apply(pool('both', 'same'));
+  await whenPublished('both/same');
+  const { config } = await publishedFor(site.api, 'EmbeddingInstance/both/same');
+  expect(config?.metadata).toMatchObject({
+    name: 'sluice-instance-both-same',
+    labels: { 'sluice.dev/config': 'instance' },
+  });
+  expect(documentOf(config)).toMatchObject({ kind: 'EmbeddingInstance', instanceName: 'embed', named: true });
+  const path = '/apis/sluice.dev/v1alpha1/namespaces/both/embeddinginstances/same';
+  const status = await eventually(
+    'its status',
+    async () => (await site.api.read(path))['status'] as PoolStatus | undefined,
+  );
+  expect(reasonsOf(status)).toMatchObject({ Accepted: 'Accepted', Programmed: 'Published', Ready: 'Ready' });
+  expect(status).toMatchObject({ ready: '1/1', revision: createHash('sha256').update(textOf(config)).digest('hex') });
+  await site.api.call('DELETE', path);
+  await eventually('gone', async () => {
+    const { config: left } = await publishedFor(site.api, 'EmbeddingInstance/both/same');
+    return left === undefined;
+  });
+  expect((await published('both/same')).config).toBeDefined();
 });

@@ -234,6 +234,23 @@ test('somebody who writes into the status is corrected', async () => {
   expect(status.ready).toBe(before?.ready);
 });
 
+test('the metrics say who leads, what is published and how long an edit took to be served', async () => {
+  await programmed('measured');
+  const metrics = await (await fetch(`${operator.adminUrl}/metrics`)).text();
+  const value = (name: string): number => Number(new RegExp(`^${name} (.*)$`, 'm').exec(metrics)?.[1]);
+  expect(value('sluice_leader')).toBe(1);
+  expect(value('sluice_published_documents')).toBeGreaterThan(0);
+  expect(value('sluice_reconcile_seconds_count')).toBeGreaterThan(0);
+  expect(value('sluice_reconcile_errors_total')).toBe(0);
+  expect(value('sluice_propagation_seconds_count')).toBeGreaterThan(0);
+  for (const resource of ['llmpools', 'pods', 'secrets', 'configmaps', 'endpointslices']) {
+    expect(value(`sluice_watch_last_event_age_seconds\\{resource="${resource}"\\}`)).toBeLessThan(60);
+  }
+  expect((await fetch(`${operator.adminUrl}/livez`)).status).toBe(200);
+  expect((await fetch(`${operator.adminUrl}/nothing`)).status).toBe(404);
+  expect((await fetch(`${operator.adminUrl}/metrics`, { method: 'POST' })).status).toBe(405);
+});
+
 test('kubectl wait holds until the proxies serve the edit, and kubectl get prints what the status says', async () => {
   await programmed('printed');
   await site.api.apply(pool('ml', 'printed', { strategy: 'RoundRobin' }));

@@ -102,11 +102,13 @@ export class Relay {
     if (this.#over || this.#exchange.res.destroyed) return;
     this.#sendHead();
     const bytes = this.#take();
-    if (bytes === undefined || this.#exchange.res.write(bytes)) return;
+    // undici gives one more chunk after a pause.
+    if (bytes === undefined || this.#exchange.res.write(bytes) || this.#stallTimer !== undefined) return;
     this.#controller?.pause();
     this.#stallTimer = setTimeout(() => this.#readerStalled(), STALLED_READER_MS);
     this.#exchange.res.once('drain', () => {
       clearTimeout(this.#stallTimer);
+      this.#stallTimer = undefined;
       this.#controller?.resume();
     });
   }

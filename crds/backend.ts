@@ -78,8 +78,6 @@ const Header = setting(settableHeader, headerValue);
 export const Headers = namedList(Header, { key: 'name', max: 32 });
 const QueryParameter = setting(text({ min: 1, max: 256 }), text({ max: 4_096 }));
 export const Query = namedList(QueryParameter, { key: 'name', max: 32 });
-/** A header or a query parameter. */
-export type Setting = z.output<typeof Header>;
 
 export const Tls = z.strictObject({
   caSecretKeyRef: SecretKeyRef.optional().describe('The CA certificates (PEM) to trust. Absent: those of the system.'),

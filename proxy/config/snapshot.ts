@@ -24,7 +24,7 @@ export interface ModelGroup {
   turn: number;
 }
 
-export const EMPTY_SNAPSHOT: Snapshot = {
+const EMPTY_SNAPSHOT: Snapshot = {
   states: new Map(),
   byPath: new Map(),
   byName: new Map(),

@@ -54,7 +54,7 @@ function summed(samples: readonly Sample[]): Sample[] {
 }
 
 /** The families, for the documentation and dashboards that are checked against them. */
-export const FAMILIES: readonly Family[] = [
+const FAMILIES: readonly Family[] = [
   {
     name: 'sluice_requests_total',
     help: 'Requests answered, by pool and status; 499: the client left first.',

@@ -9,7 +9,7 @@ export interface Histogram {
   sum: number;
 }
 
-export function createHistogram(bounds: readonly number[]): Histogram {
+function createHistogram(bounds: readonly number[]): Histogram {
   return { bounds, counts: new Float64Array(bounds.length + 1), sum: 0 };
 }
 

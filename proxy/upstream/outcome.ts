@@ -17,12 +17,6 @@ export type Outcome =
   | 'cancelled'
   | 'malformed';
 
-/** Why an attempt that gave no answer failed, in words for logs and for the client. */
-export interface Failure {
-  readonly outcome: Outcome;
-  readonly message: string;
-}
-
 /** By the status line of an answer. */
 export function outcomeOfStatus(status: number): Outcome {
   if (status === 429 || status === 529) return 'rate_limited';
@@ -83,7 +77,7 @@ export function isConnectionLoss(error: Error): boolean {
 }
 
 /** The code of an error or of its cause; of several tried addresses, that of the first. */
-export function codeOf(error: Error): string {
+function codeOf(error: Error): string {
   const { code, cause, errors } = error as Error & { code?: unknown; errors?: readonly Error[] };
   if (typeof code === 'string') return code;
   if (errors?.[0] !== undefined) return codeOf(errors[0]);

@@ -32,7 +32,12 @@ export function withOwnHeaders(headers: string[], exchange: Exchange): string[] 
 }
 
 export function isEventStream(headers: IncomingHttpHeaders): boolean {
-  return headers['content-type']?.slice(0, EVENT_STREAM.length).toLowerCase() === EVENT_STREAM;
+  // A list where an upstream says it twice.
+  return (
+    String(headers['content-type'] ?? '')
+      .slice(0, EVENT_STREAM.length)
+      .toLowerCase() === EVENT_STREAM
+  );
 }
 
 const EVENT_STREAM = 'text/event-stream';

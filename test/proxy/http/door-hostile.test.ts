@@ -42,6 +42,7 @@ describe('an upstream that is hostile', () => {
       `${JSON_HEAD}__proto__: x\r\n__proto__: y\r\nconstructor: z\r\ncontent-length: 2\r\n\r\n{}`,
       200,
     ],
+    ['two content types', `${JSON_HEAD}content-type: text/event-stream\r\ncontent-length: 2\r\n\r\n{}`, 200],
     ['the same header many times', `${JSON_HEAD}${'x-a: b\r\n'.repeat(100)}content-length: 2\r\n\r\n{}`, 200],
     ['a status of its own', 'HTTP/1.1 799 Odd\r\ncontent-length: 2\r\n\r\n{}', 799],
     ['the status 999', 'HTTP/1.1 999 Odd\r\ncontent-length: 2\r\n\r\n{}', 999],

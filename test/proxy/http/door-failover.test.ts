@@ -15,7 +15,7 @@ async function servedBy(response: Response): Promise<string> {
 
 describe('an endpoint that fails before its first byte', () => {
   test.each([500, 502, 503, 504, 529, 429, 408, 401, 403])(
-    '[V-1] with %i hands the request to another endpoint, and the client sees nothing of it',
+    'with %i hands the request to another endpoint, and the client sees nothing of it',
     async (status) => {
       const [a, b] = await fakes('a', 'b');
       a.behave({ status });

@@ -83,7 +83,7 @@ describe('slots', () => {
     await Promise.all(answers);
   });
 
-  test('[P-9] a full endpoint is passed over at once while another of its tier is free, with every strategy', async () => {
+  test('a full endpoint is passed over at once while another of its tier is free, with every strategy', async () => {
     for (const strategy of ['Weighted', 'RoundRobin', 'Failover']) {
       const [a, b] = await fakes('a', 'b');
       for (const server of [a, b]) server.behave({ delayMs: 200 });

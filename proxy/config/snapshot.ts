@@ -102,7 +102,8 @@ function emptyState(key: string): PoolState {
 }
 
 function sameNames(a: Pool, b: Pool): boolean {
-  return a.models.join(' ') === b.models.join(' ') && a.instance?.model === b.instance?.model;
+  // A name may hold anything but control characters.
+  return a.models.join('\n') === b.models.join('\n') && a.instance?.model === b.instance?.model;
 }
 
 /** While a name moves from one document to another both may hold it for a moment; the first in order has it. */

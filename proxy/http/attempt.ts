@@ -36,6 +36,7 @@ export type AttemptResult =
   | { readonly kind: 'answered'; readonly outcome: Outcome }
   | {
       readonly kind: 'failed';
+      readonly backend: string;
       readonly outcome: Outcome;
       readonly message: string;
       readonly answer?: Answer;
@@ -198,9 +199,8 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 
   #fail(outcome: Outcome, message: string, answer?: Answer): void {
-    this.#finish(
-      answer === undefined ? { kind: 'failed', outcome, message } : { kind: 'failed', outcome, message, answer },
-    );
+    const failed = { kind: 'failed', backend: this.#request.endpoint.backend.name, outcome, message } as const;
+    this.#finish(answer === undefined ? failed : { ...failed, answer });
   }
 
   #finish(result: AttemptResult): void {

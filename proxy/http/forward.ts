@@ -142,6 +142,7 @@ function isSpent(exchange: Exchange, request: Forwarded, pool: Pool, result: Fai
 function answerFailure(exchange: Exchange, state: PoolState, failed: Failed): void {
   if (hasAnswer(failed)) {
     const { status } = failed.answer;
+    exchange.backend = failed.backend;
     sendAnswer(exchange, failed.answer, status === 429 || status === 503 ? waitSeconds(state) : undefined);
     return;
   }

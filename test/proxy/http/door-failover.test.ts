@@ -195,6 +195,7 @@ describe('when nothing is left to try', () => {
     await door.put(pool('chat', [backend(a), backend(b)], { ...inOrder, retry: { attempts: 2 } }));
     const response = await door.post(CHAT, chat());
     expect([response.status, response.headers.get('x-sluice-attempts')]).toEqual([500, '2']);
+    expect(response.headers.get('x-sluice-backend'), 'whose answer it is').toBe('a');
     expect(await response.json()).toMatchObject({ error: { message: 'a fails with 500' } });
   });
 

@@ -24,6 +24,16 @@ describe('a change of documents', () => {
     expect(await servedBy(door, 'other')).toBe('b');
   });
 
+  test('to names that read the same when put in a row is a change', async () => {
+    const [a] = await fakes('a');
+    const door = await openDoor();
+    await door.put(pool('chat', [backend(a)], { models: ['one two'] }));
+    expect(await servedBy(door, 'one two')).toBe('a');
+    await door.put(pool('chat', [backend(a)], { models: ['one', 'two'] }));
+    expect(await servedBy(door, 'two')).toBe('a');
+    expect((await door.post(CHAT, chat('one two'))).status).toBe(404);
+  });
+
   test('[V-5] leaves the split exact over every period, edits between the calls or not', async () => {
     const [a, b, c] = await fakes('a', 'b', 'c');
     const door = await openDoor();

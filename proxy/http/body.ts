@@ -50,9 +50,6 @@ export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes
       const [only] = chunks;
       resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
     });
-    req.on('error', () => {
-      if (chunks !== undefined) fail(new ProxyError('bad_request', 'The request body could not be read'));
-    });
   });
 }
 

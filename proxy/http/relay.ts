@@ -36,6 +36,8 @@ export class Relay {
   #status = 0;
   #headers: IncomingHttpHeaders = {};
   #isEventStream = false;
+  /** Of the body, where the upstream said; else -1. */
+  #length = -1;
   #headSent = false;
   #over = false;
   #pending: Buffer[] = [];
@@ -51,6 +53,7 @@ export class Relay {
     this.#status = status;
     this.#headers = headers;
     this.#isEventStream = isEventStream(headers);
+    this.#length = Number(headers['content-length'] ?? -1);
   }
 
   data(chunk: Buffer): void {
@@ -61,7 +64,8 @@ export class Relay {
       if (this.#isEventStream) endWhole(this.#exchange.alarm);
     }
     this.#pending.push(chunk);
-    if (this.#pending.length === 1) process.nextTick(Relay.#flushLater, this);
+    // A body that is whole with its first chunk ends in this very turn.
+    if (this.#pending.length === 1 && chunk.length !== this.#length) process.nextTick(Relay.#flushLater, this);
   }
 
   end(): void {

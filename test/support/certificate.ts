@@ -24,7 +24,10 @@ export function selfSigned(name: string): SelfSigned {
     der(0xa3, sequence(sequence(oid('551d11'), der(0x04, altNames)))),
   );
   const signature = der(0x03, Buffer.from([0]), sign('sha256', toBeSigned, privateKey));
-  const base64 = sequence(toBeSigned, algorithm, signature).toString('base64').match(/.{1,64}/g) ?? [];
+  const base64 =
+    sequence(toBeSigned, algorithm, signature)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
   return {
     cert: `-----BEGIN CERTIFICATE-----\n${base64.join('\n')}\n-----END CERTIFICATE-----\n`,
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),

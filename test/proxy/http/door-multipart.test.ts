@@ -85,6 +85,18 @@ describe('an upload', () => {
     expect(most).toBeLessThan(40_000_000);
   });
 
+  test('no longer counts as held once it is on its way', async () => {
+    const [a] = await fakes('a');
+    const door = await openDoor({ maxHeldBytes: 1_000_000 });
+    await door.put(pool('whisper', [backend(a)]));
+    a.behave({ delayMs: 500 });
+    const body = form(file(randomBytes(700_000)), field('model', 'whisper'));
+    const first = upload(door, body);
+    await expect.poll(() => a.calls.length).toBe(1);
+    expect((await upload(door, body)).status).toBe(200);
+    expect((await first).status).toBe(200);
+  });
+
   test('in chunks goes up in chunks', async () => {
     const [a] = await fakes('a');
     const door = await openDoor();

@@ -145,7 +145,7 @@ describe("a client with the pod's own account", () => {
       process.stdout.write(JSON.stringify({ kind, namespace: client.namespace, server: client.server }));`;
     // The permission model says which files a process may read: client-node's are not among them.
     const root = join(import.meta.dirname, '../..');
-    const allowed = ['kube', 'package.json', 'node_modules/undici'].map(
+    const allowed = ['kube', 'program/undici.ts', 'package.json', 'node_modules/undici'].map(
       (path) => `--allow-fs-read=${join(root, path)}`,
     );
     const dir = env['SLUICE_SERVICE_ACCOUNT_DIR'] ?? '';

@@ -33,7 +33,7 @@ export interface ServingProgram extends Program {
 export interface ProgramOptions {
   /** Flags besides the addresses. */
   readonly args?: readonly string[];
-  /** Set besides PATH and HOME: nothing else of this process's environment reaches the program. */
+  /** Set besides PATH, HOME and what the chart sets: nothing else of this process's environment reaches the program. */
   readonly env?: Readonly<Record<string, string>>;
   /** Wait for: /readyz (default), /livez, or nothing. */
   readonly until?: 'ready' | 'live' | 'started';
@@ -76,7 +76,8 @@ async function launch(
   const { args = [], env = {}, until = 'ready', nodeArgs = [] } = options;
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(process.execPath, [...nodeArgs, join(ROOT, script), ...addresses, ...args], {
-    env: { PATH, HOME, ...env },
+    // As the chart sets it.
+    env: { PATH, HOME, MALLOC_ARENA_MAX: '2', ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   tie(child);

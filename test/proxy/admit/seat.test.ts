@@ -5,7 +5,7 @@ import type { Endpoint, PoolState } from '../../../proxy/pool.ts';
 import { poolOf, stateOf } from '../balance/pools.ts';
 
 /** Seats of one endpoint with this many slots. */
-function state(maxConcurrent: number, queue = { maxDepth: 2, timeoutMs: 1_000 }): PoolState {
+function state(maxConcurrent: number, queue = { maxDepth: 2, timeoutMs: 0 }): PoolState {
   return stateOf(poolOf([{ name: 'a', maxConcurrent }], { queue }));
 }
 
@@ -84,7 +84,7 @@ describe('a seat', () => {
   });
 
   test('is waited for at the head of a queue, even of a full one, by a call that holds the pool’s slot', async () => {
-    const queue = { maxDepth: 1, timeoutMs: 1_000 };
+    const queue = { maxDepth: 1, timeoutMs: 0 };
     const plans = [
       { name: 'a', maxConcurrent: 1 },
       { name: 'b', maxConcurrent: 1 },
@@ -115,7 +115,7 @@ describe('a seat', () => {
 
   test('[P-6] is refused when none came free in time, and the queue forgets who left', async () => {
     vi.useFakeTimers();
-    const pool = state(1);
+    const pool = state(1, { maxDepth: 2, timeoutMs: 1_000 });
     sit(pool);
     const waiting = sit(pool);
     const refusal = expect(waiting.taken).rejects.toMatchObject({ code: 'queue_timeout' });

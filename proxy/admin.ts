@@ -3,9 +3,9 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { Documents } from './config/documents.ts';
 import type { ConfigReport } from './config/schema.ts';
-import type { Snapshot } from './config/snapshot.ts';
 import { describeInstance, describePool, listInstances } from './describe.ts';
 import { matchInstance } from './match.ts';
+import type { Snapshot } from './snapshot.ts';
 
 export interface AdminDeps {
   readonly snapshot: () => Snapshot;

@@ -1,5 +1,5 @@
-import type { Snapshot } from './config/snapshot.ts';
 import type { Backend, Pool, PoolState } from './pool.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** `/pools` and `/instances`: what is served, as the request path sees it at this moment. */
 

@@ -1,5 +1,5 @@
-import type { Snapshot } from './config/snapshot.ts';
 import type { Backend, Pool, PoolState } from './pool.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** Where a name leads, and the name without a `proxy-` that stood for nothing of its own. */
 export interface Match {

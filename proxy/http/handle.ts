@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { stopAlarm } from '../alarm.ts';
 import { endCall } from '../call.ts';
-import type { Snapshot } from '../config/snapshot.ts';
 import { echo, ProxyError } from '../errors.ts';
 import { matchInstance, matchModel } from '../match.ts';
 import { observe, type ProxySeries } from '../metrics/series.ts';
 import type { PoolState } from '../pool.ts';
+import type { Snapshot } from '../snapshot.ts';
 import { type BodyLimits, type HeldBytes, readBody, releaseBody } from './body.ts';
 import { dropRest } from './drop-rest.ts';
 import { createExchange, type Exchange } from './exchange.ts';

@@ -1,6 +1,6 @@
-import type { Snapshot } from '../config/snapshot.ts';
 import { echo, ProxyError } from '../errors.ts';
 import type { PoolState } from '../pool.ts';
+import type { Snapshot } from '../snapshot.ts';
 
 /** OpenAI's model object. Nothing here knows when a model was made: the field is there because SDKs want it. */
 interface Model {

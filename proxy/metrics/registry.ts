@@ -1,7 +1,7 @@
 import { Registry } from 'prom-client';
 import type { Documents } from '../config/documents.ts';
-import type { Snapshot } from '../config/snapshot.ts';
 import type { PoolState } from '../pool.ts';
+import type { Snapshot } from '../snapshot.ts';
 import type { Counter, Histogram, PoolSeries, ProxySeries } from './series.ts';
 
 /** Where the numbers are when somebody scrapes. */

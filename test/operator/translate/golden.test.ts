@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { translate } from '../../../operator/translate/translate.ts';
 import type { Translation } from '../../../operator/translate/translation.ts';
-import { compilePool } from '../../../proxy/config/compile.ts';
+import { compilePool } from '../../../proxy/compile.ts';
 import { InstanceDocument, PoolDocument } from '../../../proxy/config/schema.ts';
 import { emptyPoolState } from './empty-pool-state.ts';
 import { readInput } from './golden-input.ts';

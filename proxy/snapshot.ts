@@ -1,8 +1,8 @@
-import { createSeries } from '../metrics/series.ts';
-import type { Pool, PoolState } from '../pool.ts';
 import { type CompileDeps, compilePool } from './compile.ts';
-import type { OwnerInput } from './documents.ts';
-import { ownerKey } from './schema.ts';
+import type { OwnerInput } from './config/documents.ts';
+import { ownerKey } from './config/schema.ts';
+import { createSeries } from './metrics/series.ts';
+import type { Pool, PoolState } from './pool.ts';
 
 /** Everything a request reads: immutable, replaced as a whole. */
 export interface Snapshot {

@@ -1,8 +1,6 @@
 import type { LookupFunction } from 'node:net';
-import { startAtRandomPhase } from '../balance/phase.ts';
-import type { Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from '../pool.ts';
-import { type ConnectionSettings, createConnections, sameSettings } from '../upstream/connections.ts';
-import type { OwnerInput } from './documents.ts';
+import { startAtRandomPhase } from './balance/phase.ts';
+import type { OwnerInput } from './config/documents.ts';
 import {
   type BackendDocument,
   credentialKey,
@@ -11,7 +9,9 @@ import {
   type PoolDocument,
   type SecretValue,
   type Setting,
-} from './schema.ts';
+} from './config/schema.ts';
+import type { Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from './pool.ts';
+import { type ConnectionSettings, createConnections, sameSettings } from './upstream/connections.ts';
 
 /** What compile needs besides the documents: all of it fixed for the life of the process. */
 export interface CompileDeps {

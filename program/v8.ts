@@ -1,7 +1,7 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 
 /** Both halves of it together; enough for what a thousand calls need at a time. */
-const NEW_SPACE_BYTES = 32 * 1024 * 1024;
+const NEW_SPACE_BYTES = 16 * 1024 * 1024;
 const LOOK_MS = 250;
 
 /**

@@ -100,7 +100,9 @@ async function startProxyOn(folder: string, upstreamPort: number): Promise<Measu
   };
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   const log = openSync(join(folder, 'access.log'), 'w');
-  const child = spawn(process.execPath, ['proxy/main.ts', ...args], { stdio: ['ignore', 'ignore', log] });
+  // As the chart sets it.
+  const env = { ...process.env, MALLOC_ARENA_MAX: '2' };
+  const child = spawn(process.execPath, ['proxy/main.ts', ...args], { env, stdio: ['ignore', 'ignore', log] });
   for (;;) {
     const ready = await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined);
     if (ready?.ok) return measured(child, http);

@@ -31,7 +31,7 @@ function open(message: Buffer, requestName: string | undefined = 'embed') {
 }
 
 describe('openEnvelope', () => {
-  test('[T-4] what proto-loader writes is taken apart: target, and the inner request as a frame', () => {
+  test('what proto-loader writes is taken apart: target, and the inner request as a frame', () => {
     const opened = open(encode({ target: { instance_name: 'bge' }, request: { inputs: 'hello', truncate: true } }));
     expect(opened).toEqual({
       target: { by: 'name', name: 'bge' },

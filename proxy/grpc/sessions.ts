@@ -1,0 +1,129 @@
+import type { ClientHttp2Stream } from 'node:http2';
+import { openSession, SESSION_TIMES, type Session, type SessionSettings, type SessionTimes } from './session.ts';
+
+/** The connections to one endpoint: one, and up to four where the remote lets few streams be open on each. */
+export interface Sessions {
+  readonly settings: SessionSettings;
+  /** `host:port`, as `:authority` names it. */
+  readonly authority: string;
+  /**
+   * A stream with these flat headers on a connection that is ready and has room; undefined where there is none: `wait`.
+   * Every stream ends with 'close'; REFUSED_STREAM as its `rstCode` says that the remote never saw it.
+   * @throws TypeError where Node refuses the headers.
+   */
+  readonly openStream: (headers: readonly string[]) => ClientHttp2Stream | undefined;
+  /**
+   * Called once: when a stream can be opened, which has to be done at once, or with the error where none will be. Gives
+   * what undoes it.
+   */
+  readonly wait: (onRoom: OnRoom) => () => void;
+  /** Takes no new streams; open ones end as they would. */
+  readonly close: () => void;
+}
+
+export type OnRoom = (error: Error | undefined) => void;
+
+const MAX_SESSIONS = 4;
+/** Calls that wait for room at one endpoint. */
+const MAX_WAITING = 4096;
+/** What the interval between pings grows to where a remote wants fewer. */
+const MAX_PING_MS = 300_000;
+
+/** Connects with the first call, and anew with the first after a loss. */
+export function createSessions(settings: SessionSettings, times: SessionTimes = SESSION_TIMES): Sessions {
+  const sessions: Session[] = [];
+  const waiting = new Set<OnRoom>();
+  let { pingMs } = times;
+  let isClosed = false;
+
+  const connect = (): void => {
+    const session = openSession(
+      settings,
+      { ...times, pingMs },
+      {
+        onReady: serve,
+        onClose: (error) => {
+          sessions.splice(sessions.indexOf(session), 1);
+          // One that could not be opened says nothing where others can: those who wait get room on them.
+          if (error !== undefined && !sessions.some(isUsable)) failAll(error);
+          else if (waiting.size > 0) grow();
+        },
+        onTooManyPings: () => {
+          pingMs = Math.min(MAX_PING_MS, pingMs * 2);
+        },
+      },
+    );
+    sessions.push(session);
+  };
+
+  const grow = (): void => {
+    const isConnecting = sessions.some((session) => session.limit === 0 && !session.http2.closed);
+    if (!isConnecting && sessions.filter(isUsable).length < MAX_SESSIONS) connect();
+  };
+
+  const serve = (): void => {
+    for (const onRoom of waiting) {
+      if (!sessions.some(hasRoom)) {
+        grow();
+        return;
+      }
+      waiting.delete(onRoom);
+      onRoom(undefined);
+    }
+  };
+
+  const failAll = (error: Error): void => {
+    const failed = [...waiting];
+    waiting.clear();
+    for (const onRoom of failed) onRoom(error);
+  };
+
+  const openStream = (headers: readonly string[]): ClientHttp2Stream | undefined => {
+    const session = sessions.find(hasRoom);
+    if (session === undefined || isClosed) return undefined;
+    const stream = session.http2.request(headers, REQUEST);
+    stream.on('error', ignore);
+    session.streams.add(stream);
+    session.usedAt = performance.now();
+    stream.once('close', () => {
+      session.streams.delete(stream);
+      if (waiting.size > 0) serve();
+    });
+    return stream;
+  };
+
+  return {
+    settings,
+    authority: new URL(settings.origin).host,
+    openStream,
+    wait: (onRoom) => {
+      if (isClosed || waiting.size >= MAX_WAITING) {
+        const why = isClosed ? 'the endpoint is gone' : `${MAX_WAITING} calls wait for a connection already`;
+        queueMicrotask(() => onRoom(new Error(why)));
+        return () => {};
+      }
+      waiting.add(onRoom);
+      grow();
+      return () => waiting.delete(onRoom);
+    },
+    close: () => {
+      isClosed = true;
+      failAll(new Error('the endpoint is gone'));
+      for (const { http2 } of sessions) http2.close();
+    },
+  };
+}
+
+const REQUEST = { endStream: false };
+
+/** Its 'close' says all; without a listener an error would end the process. */
+function ignore(): void {}
+
+/** It may still serve: it is connecting, or was not told to go away. */
+function isUsable({ http2 }: Session): boolean {
+  return !http2.closed && !http2.destroyed;
+}
+
+function hasRoom(session: Session): boolean {
+  return session.streams.size < session.limit && isUsable(session);
+}

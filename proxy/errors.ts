@@ -16,9 +16,11 @@ const ERRORS = {
   client_timeout: { status: 408, type: 'invalid_request_error' },
   request_too_large: { status: 413, type: 'invalid_request_error' },
   unsupported_media_type: { status: 415, type: 'invalid_request_error' },
+  expectation_failed: { status: 417, type: 'invalid_request_error' },
   rate_limit_exceeded: { status: 429, type: 'rate_limit_error' },
   headers_too_large: { status: 431, type: 'invalid_request_error' },
   internal_error: { status: 500, type: 'server_error' },
+  not_implemented: { status: 501, type: 'server_error' },
   upstream_error: { status: 502, type: 'server_error' },
   upstream_disconnected: { status: 502, type: 'server_error' },
   queue_full: { status: 503, type: 'server_error' },
@@ -37,6 +39,8 @@ export interface ErrorDetails {
   readonly retryAfterSeconds?: number;
   /** The field of the request that is at fault, as in OpenAI's errors. */
   readonly param?: string;
+  /** For the Allow header of a 405: the methods that are. */
+  readonly allow?: string;
   readonly cause?: unknown;
 }
 
@@ -47,6 +51,7 @@ export class ProxyError extends Error {
   readonly status: number;
   readonly param: string | undefined;
   readonly retryAfterSeconds: number | undefined;
+  readonly allow: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -54,6 +59,7 @@ export class ProxyError extends Error {
     this.status = ERRORS[code].status;
     this.param = details.param;
     this.retryAfterSeconds = details.retryAfterSeconds;
+    this.allow = details.allow;
   }
 }
 

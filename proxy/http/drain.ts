@@ -1,4 +1,4 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 
@@ -13,7 +13,10 @@ export function createDrain(server: Server): (timeoutMs: number) => Promise<void
     unused.add(socket);
     socket.once('close', () => unused.delete(socket));
   });
-  server.on('request', (req) => unused.delete(req.socket));
+  // A request is one of these, by what it expects.
+  for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+    server.on(event, (req: IncomingMessage) => unused.delete(req.socket));
+  }
 
   return (timeoutMs) =>
     new Promise((resolve) => {

@@ -12,8 +12,8 @@ export type Path =
       readonly method: 'GET' | 'POST';
       readonly query: string;
     }
-  /** The list of models, or one of them. */
-  | { readonly kind: 'models'; readonly id: string | undefined };
+  /** The list of models, or one of them; `rest` as above, an id's slashes as they came. */
+  | { readonly kind: 'models'; readonly id: string | undefined; readonly rest: string; readonly query: string };
 
 const SLASH = 0x2f;
 const PERCENT = 0x25;
@@ -47,7 +47,7 @@ export function parsePath(target: string): Path {
   if (query !== '') checkQuery(query);
   if (target.charCodeAt(0) !== SLASH) throw bad(target, 'it has to start with a slash');
   if (target.startsWith(MODELS) && (end === MODELS.length || target.charCodeAt(MODELS.length) === SLASH)) {
-    return models(target, end);
+    return models(target, end, query);
   }
   if (target.startsWith(INSTANCES)) return instance(target, end, query);
   if (end > 1) checkSegments(target, 1, end, false);
@@ -55,11 +55,12 @@ export function parsePath(target: string): Path {
   return { kind: 'openai', rest: target.slice(3, end), query };
 }
 
-function models(target: string, end: number): Path {
-  if (end === MODELS.length) return { kind: 'models', id: undefined };
+function models(target: string, end: number, query: string): Path {
+  const rest = target.slice(3, end);
+  if (end === MODELS.length) return { kind: 'models', id: undefined, rest, query };
   const start = MODELS.length + 1;
   checkSegments(target, start, end, true);
-  return { kind: 'models', id: decodeSlashes(target.slice(start, end)) };
+  return { kind: 'models', id: decodeSlashes(target.slice(start, end)), rest, query };
 }
 
 function instance(target: string, end: number, query: string): Path {

@@ -3,6 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type ErrorCode, errorBody, statusOf } from '../errors.ts';
 import type { Times } from '../times.ts';
+import { inTurn, type RequestListener } from './in-turn.ts';
 
 /** PEM. */
 export interface TlsPair {
@@ -16,42 +17,63 @@ const OPTIONS = {
   keepAliveTimeout: 75_000,
   maxHeaderSize: 16_384,
   noDelay: true,
+  // Node would answer without a body; the listener looks for itself.
+  requireHostHeader: false,
   /** For TLS; Node's own 120 s would hold up a drain. */
   handshakeTimeout: 10_000,
 };
 
-/** The HTTP door: Node's own server, strict, with every refusal of its parser answered as an OpenAI error. */
+/**
+ * The HTTP door: Node's own server, strict, one request of a connection at a time, with every refusal of its parser
+ * answered as an OpenAI error. A head with a fault comes to the listener as any other: an upgrade, an expectation that
+ * is not 100-continue, no Host.
+ */
 export function createHttpServer(
-  listener: (req: IncomingMessage, res: ServerResponse) => void,
-  { headMs, headCheckMs }: Pick<Times, 'headMs' | 'headCheckMs'>,
+  listener: RequestListener,
+  { headMs, headCheckMs, restMs }: Pick<Times, 'headMs' | 'headCheckMs' | 'restMs'>,
   tls?: TlsPair,
 ): Server {
   const options = { ...OPTIONS, headersTimeout: headMs, connectionsCheckingInterval: headCheckMs };
   const server = tls === undefined ? createServer(options) : createTlsServer({ ...options, ...tls });
-  server.on('request', listener);
+  const serve = inTurn(listener);
+  server.on('request', serve);
   // Whoever reads the body asks for it (`askForBody`): a head that is refused needs none.
-  server.on('checkContinue', listener);
-  server.on('clientError', refuse);
+  server.on('checkContinue', serve);
+  server.on('checkExpectation', serve);
+  server.on('connect', (_req: IncomingMessage, socket: Duplex) => {
+    // Node has let go of the connection: nobody else listens to its errors.
+    socket.on('error', () => socket.destroy());
+    refuse(socket, 'method_not_allowed', 'CONNECT is not allowed here: this is no tunnel', restMs, ALLOW);
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    if (error.code === 'ECONNRESET') socket.destroy();
+    else refuse(socket, ...describe(error.code ?? ''), restMs);
+  });
   return server as Server;
 }
+
+const ALLOW = 'allow: GET, POST, DELETE\r\n';
 
 /** Node's own place for the answer under way on a connection; it looks there itself before it refuses. */
 type ServerSocket = Duplex & { readonly _httpMessage?: ServerResponse | null };
 
-function refuse(error: NodeJS.ErrnoException, socket: ServerSocket): void {
+/** The last that is said on a connection. A client that does not close it then is cut. */
+function refuse(socket: ServerSocket, code: ErrorCode, message: string, restMs: number, header = ''): void {
   const isAnswering = socket._httpMessage?.headersSent ?? false;
   // A refusal in the middle of an answer would be taken for part of it.
-  if (!socket.writable || isAnswering || error.code === 'ECONNRESET') {
+  if (!socket.writable || isAnswering) {
     socket.destroy();
     return;
   }
-  const [code, message] = describe(error.code ?? '');
   const body = errorBody(code, message);
   const status = statusOf(code);
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json\r\n${header}` +
       `content-length: ${body.length}\r\nconnection: close\r\n\r\n${body.toString()}`,
   );
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), restMs);
+  socket.once('close', () => clearTimeout(timer));
 }
 
 function describe(code: string): [ErrorCode, string] {

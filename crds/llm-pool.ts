@@ -54,7 +54,9 @@ export type Backend = z.output<typeof Backend>;
 const PrefixHash = z.strictObject({
   loadFactorPercent: count()
     .default(125)
-    .describe('How much more than the average an endpoint may carry before the next one is taken.'),
+    .describe(
+      'How much an endpoint may carry before the next one is taken, in percent of the average; below 100 counts as 100.',
+    ),
   prefixBytes: count().default(256).describe('How much of the prompt decides.'),
 });
 

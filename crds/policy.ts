@@ -28,10 +28,10 @@ export const Retry = z
 
 export const healthCheck = (interval: string) => ({
   enabled: z.boolean().default(true).describe('Whether endpoints are asked how they are.'),
-  interval: duration.default(interval).describe('Time between two checks of an endpoint.'),
+  interval: duration.default(interval).describe('Time between two checks of an endpoint. 0s: none is made.'),
   timeout: duration.default('5s').describe('How long an answer may take.'),
-  unhealthyThreshold: count().default(2).describe('Failures in a row that take an endpoint out.'),
-  healthyThreshold: count().default(1).describe('Successes in a row that bring it back.'),
+  unhealthyThreshold: count().default(2).describe('Failures in a row that take an endpoint out; 0 counts as 1.'),
+  healthyThreshold: count().default(1).describe('Successes in a row that bring it back; 0 counts as 1.'),
 });
 
 export const ejection = (rateLimited: string) =>
@@ -59,7 +59,7 @@ export const limits = Limits.optional().describe('Rate limits. Absent: none.');
 export const access = z
   .strictObject({
     secretRef: SecretRef.describe(
-      'A Secret whose values are client keys; the key of each names the client. It must have the label sluice.dev/credential: "true".',
+      'A Secret whose values are client keys, one each; the key of each names the client. It must have the label sluice.dev/credential: "true". While it is missing nobody is let in.',
     ),
   })
   .optional()

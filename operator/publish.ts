@@ -6,7 +6,7 @@ import type { Part } from './object-names.ts';
 import type { Gate } from './pace.ts';
 import { assignPieces, keepLostBackends, type Pieces } from './pieces.ts';
 import type { Published } from './published.ts';
-import { isAsWanted, type Place, type PublishedObject, valuesDigest, type Wanted } from './published-object.ts';
+import { credentialsDigest, isAsWanted, type Place, type PublishedObject, type Wanted } from './published-object.ts';
 import type { Translation, Verdict } from './translate/translation.ts';
 import { ObjectExistsError, type Writer } from './writer.ts';
 
@@ -147,18 +147,18 @@ function wantedConfig(copy: Copy, document: Document, credentialsId: string | un
   return { ...placeOf(copy, 'config'), text, ownedBy: copy.ownedBy };
 }
 
-/** The id stays while the values do; a new one is random. */
+/** The id stays while values and clients do; a new one is random. */
 function wantedCredentials(
   { published, newId }: PublishOptions,
   copy: Copy,
-  { credentials: values = {} }: Translation,
+  { credentials }: Translation,
 ): { readonly id: string; readonly wanted: Wanted } | undefined {
-  if (Object.keys(values).length === 0) return undefined;
+  if (credentials === undefined) return undefined;
   const place = placeOf(copy, 'credentials');
   const present = published.find(place)?.credentials;
-  const id = present?.valuesDigest === valuesDigest(values) ? present.id : newId();
+  const id = present?.contentDigest === credentialsDigest(credentials) ? present.id : newId();
   const text = bounded(
-    canonicalJson({ format: 1, kind: 'Credentials', of: place.owner, id, values }),
+    canonicalJson({ format: 1, kind: 'Credentials', of: place.owner, id, ...credentials }),
     'set of Secrets',
   );
   return { id, wanted: { ...place, text, ownedBy: copy.ownedBy } };

@@ -46,8 +46,8 @@ export interface PublishedObject extends Place {
   readonly entries?: readonly EndpointEntry[];
   /** Of a configuration. */
   readonly names?: readonly string[];
-  /** Of credentials; the digest is of its values alone. */
-  readonly credentials?: { readonly id: string; readonly valuesDigest: string };
+  /** Of credentials; the digest is of what they hold, whatever the id. */
+  readonly credentials?: { readonly id: string; readonly contentDigest: string };
 }
 
 export function resourceOf(part: Part): Resource {
@@ -149,12 +149,12 @@ function contentOf(part: Part, text: string): Content {
   const json = parsed(text);
   if (part === 'config') return { names: namesOf(json) };
   if (part === 'endpoints') return { entries: EndpointsDocument.safeParse(json).data?.endpoints ?? [] };
-  const { id, values } = (json ?? {}) as { id?: unknown; values?: unknown };
-  return typeof id === 'string' ? { credentials: { id, valuesDigest: valuesDigest(values) } } : {};
+  const held = (json ?? {}) as { id?: unknown; values?: unknown; clients?: unknown };
+  return typeof held.id === 'string' ? { credentials: { id: held.id, contentDigest: credentialsDigest(held) } } : {};
 }
 
-export function valuesDigest(values: unknown): string {
-  return revisionOf(canonicalJson(values ?? {}));
+export function credentialsDigest({ values, clients }: { values?: unknown; clients?: unknown }): string {
+  return revisionOf(canonicalJson({ values, clients }));
 }
 
 function parsed(text: string): unknown {

@@ -2,11 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { TranslateOptions } from '../operator/translate/resources.ts';
 import { translate } from '../operator/translate/translate.ts';
-import type { Translation } from '../operator/translate/translation.ts';
+import type { Credentials, Translation } from '../operator/translate/translation.ts';
 import type { Log } from '../program/log.ts';
 import type { Documents } from '../proxy/config/documents.ts';
 import { canonicalJson } from '../proxy/config/encode.ts';
-import type { CredentialsDocument } from '../proxy/config/schema.ts';
 import { type Gathered, gather, resourcesOf } from './gather.ts';
 import type { Look } from './look.ts';
 import { createSpeaker } from './say.ts';
@@ -14,7 +13,7 @@ import type { Shelf } from './shelf.ts';
 
 interface Served {
   readonly translation: Translation;
-  readonly credentials: Pick<CredentialsDocument, 'id' | 'values'>;
+  readonly id: string;
 }
 
 /** Gives what the files say to the proxy's documents; what is refused is reported there, beside what it was before. */
@@ -40,19 +39,18 @@ export function createFeed(
 
   /** A refused CR keeps its last good document. */
   const serve = (key: string, translation: Translation): void => {
-    const { owner, document, credentials: values } = translation;
+    const { owner, document, credentials } = translation;
     if (document === undefined) return;
-    const before = served.get(key)?.credentials;
-    const isKept = before !== undefined && isDeepStrictEqual(before.values, values ?? {});
-    const credentials = isKept ? before : { id: randomUUID(), values: values ?? {} };
-    served.set(key, { translation, credentials });
-    if (values === undefined) {
+    const before = served.get(key);
+    const id = idFor(credentials, before);
+    served.set(key, { translation, id });
+    if (credentials === undefined) {
       documents.remove(credentialsOf(key));
       documents.put(key, canonicalJson(document));
       return;
     }
-    documents.put(credentialsOf(key), canonicalJson({ format: 1, kind: 'Credentials', of: owner, ...credentials }));
-    documents.put(key, canonicalJson({ ...document, credentials: { id: credentials.id } }));
+    documents.put(credentialsOf(key), canonicalJson({ format: 1, kind: 'Credentials', of: owner, id, ...credentials }));
+    documents.put(key, canonicalJson({ ...document, credentials: { id } }));
   };
 
   const withdraw = (key: string): void => {
@@ -68,6 +66,12 @@ export function createFeed(
   };
 
   return { update };
+}
+
+/** It stays while values and clients do. */
+function idFor(credentials: Credentials | undefined, before: Served | undefined): string {
+  const isKept = before !== undefined && isDeepStrictEqual(before.translation.credentials, credentials);
+  return isKept ? before.id : randomUUID();
 }
 
 function credentialsOf(key: string): string {

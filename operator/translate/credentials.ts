@@ -1,11 +1,6 @@
 import type { Backend } from '../../crds/llm-pool.ts';
-import {
-  credentialKey,
-  credentialText,
-  type SecretValue,
-  type Setting,
-  type UpstreamTls,
-} from '../../proxy/config/schema.ts';
+import { credentialText } from '../../proxy/config/encode.ts';
+import { credentialKey, type SecretValue, type Setting, type UpstreamTls } from '../../proxy/config/schema.ts';
 import type { Problem } from './problem.ts';
 import type { Resources, TranslateOptions } from './resources.ts';
 
@@ -39,7 +34,7 @@ export function resolveSent(
   const problems: Problem[] = [];
   for (const { at, use } of needsOf(sender)) {
     const data = secrets.get(`${namespace}/${at.secret}`)?.data;
-    const read = data === undefined ? noSecret(at, namespace, standalone) : readValue(at, data, use);
+    const read = data === undefined ? noSecret(at.secret, namespace, standalone) : readValue(at, data, use);
     if (typeof read === 'string') values.set(credentialKey(at), read);
     else problems.push(read);
   }
@@ -97,7 +92,8 @@ function tlsOf({ tls }: Pick<Sender, 'tls'>): UpstreamTls | undefined {
   };
 }
 
-function noSecret({ secret }: SecretValue, namespace: string, standalone: boolean): Problem {
+/** `secret` is not there, or may not be named by a CR. */
+export function noSecret(secret: string, namespace: string, standalone: boolean): Problem {
   const label = standalone ? '' : ', or has no label sluice.dev/credential: "true"';
   return { reason: 'SecretNotFound', message: `Secret '${secret}' is not in namespace ${namespace}${label}` };
 }

@@ -3,7 +3,7 @@ import type { EmbeddingInstance } from '../../crds/embedding-instance.ts';
 import type { Backend } from '../../crds/llm-pool.ts';
 import type { BackendDocument, InstanceDocument } from '../../proxy/config/schema.ts';
 import type { Claim } from './claim-names.ts';
-import { queueOf, retryOf } from './pool-document.ts';
+import { accessOf, ejectionOf, healthCheckOf, limitsOf, retryOf } from './policy.ts';
 
 /** An instance's servers as a pool's only backend; it bears the name of the CR. */
 export function backendOfInstance({ metadata, spec }: EmbeddingInstance): Backend {
@@ -22,7 +22,7 @@ export function instanceDocument(
   backend: BackendDocument | undefined,
 ): InstanceDocument {
   const { namespace, name } = instance.metadata;
-  const { model, protocol, maxBatch, timeouts, queue, retry } = instance.spec;
+  const { model, protocol, maxBatch, timeouts, queue, retry, ejection, healthCheck, limits, access } = instance.spec;
   const instanceName = instanceNameOf(instance);
   return {
     ...{ format: 1, kind: 'EmbeddingInstance', namespace, name },
@@ -35,7 +35,12 @@ export function instanceDocument(
       requestMs: parseDuration(timeouts.request),
       idleMs: parseDuration(timeouts.idle),
     },
-    queue: queueOf(queue),
+    // It has one tier, so there is none to spill to.
+    queue: { maxDepth: queue.maxDepth, timeoutMs: parseDuration(queue.timeout), spillAfterMs: 0 },
     retry: retryOf(retry),
+    ejection: ejectionOf(ejection),
+    healthCheck: healthCheckOf(healthCheck, protocol === 'HTTP' ? '/health' : ''),
+    limits: limitsOf(limits),
+    access: accessOf(access),
   };
 }

@@ -1,6 +1,7 @@
 import { parseDuration } from '../../crds/duration.ts';
 import type { LLMPool } from '../../crds/llm-pool.ts';
 import type { BackendDocument, PoolDocument } from '../../proxy/config/schema.ts';
+import { accessOf, ejectionOf, healthCheckOf, limitsOf, retryOf } from './policy.ts';
 
 /** `models` are the names it really has. */
 export function poolDocument(
@@ -9,7 +10,7 @@ export function poolDocument(
   backends: readonly BackendDocument[],
 ): PoolDocument {
   const { namespace, name } = metadata;
-  const { strategy, maxConcurrent, timeouts, queue, retry } = spec;
+  const { strategy, maxConcurrent, timeouts, queue, healthCheck } = spec;
   return {
     ...{ format: 1, kind: 'LLMPool', namespace, name },
     models: [...models],
@@ -21,15 +22,22 @@ export function poolDocument(
       idleMs: parseDuration(timeouts.idle),
       requestMs: parseDuration(timeouts.request),
     },
-    queue: queueOf(queue),
-    retry: retryOf(retry),
+    queue: {
+      maxDepth: queue.maxDepth,
+      timeoutMs: parseDuration(queue.timeout),
+      spillAfterMs: parseDuration(queue.spillAfter),
+    },
+    retry: retryOf(spec.retry),
+    ejection: ejectionOf(spec.ejection),
+    healthCheck: healthCheckOf(healthCheck, healthCheck.path),
+    prefixHash: prefixHashOf(spec.prefixHash),
+    affinity: spec.affinity && { header: spec.affinity.header.toLowerCase() },
+    limits: limitsOf(spec.limits),
+    access: accessOf(spec.access),
   };
 }
 
-export function queueOf({ maxDepth, timeout }: { maxDepth: number; timeout: string }): PoolDocument['queue'] {
-  return { maxDepth, timeoutMs: parseDuration(timeout) };
-}
-
-export function retryOf({ attempts, backoff, budgetPercent }: LLMPool['spec']['retry']): PoolDocument['retry'] {
-  return { attempts, backoffMs: parseDuration(backoff), budgetPercent };
+/** Less than its fair share no endpoint can carry. */
+function prefixHashOf({ loadFactorPercent = 125, prefixBytes = 256 }: Partial<PoolDocument['prefixHash']> = {}) {
+  return { loadFactorPercent: Math.max(100, loadFactorPercent), prefixBytes };
 }

@@ -1,6 +1,6 @@
-/** Why something a backend refers to is not used. The reasons are those of ResolvedRefs. */
+/** Why something a CR refers to is not used. The reasons are those of ResolvedRefs. */
 export interface Problem {
   readonly reason: 'SecretNotFound' | 'SecretKeyNotFound' | 'ServiceNotFound' | 'PortNotFound' | 'UnsupportedService';
-  /** Names the object; whoever lists problems puts the backend before it. */
+  /** Names the object; whoever lists problems puts the backend or the field before it. */
   readonly message: string;
 }

@@ -7,6 +7,7 @@ import {
   ownerKey,
   type PoolDocument,
 } from '../../proxy/config/schema.ts';
+import type { Access } from './access.ts';
 import type { Surroundings } from './backend.ts';
 import type { Claim } from './claim-names.ts';
 import { backendOfInstance, instanceDocument } from './instance-document.ts';
@@ -19,6 +20,7 @@ export interface Reading {
   /** Why it is not accepted. */
   readonly faults: readonly string[];
   readonly backends: readonly Backend[];
+  readonly access: Access;
   /** Made of those backends that could be resolved. Absent exactly where it is not accepted. */
   readonly document: ((backends: readonly BackendDocument[]) => PoolDocument | InstanceDocument) | undefined;
 }
@@ -33,7 +35,13 @@ export function read(owner: Owner, claim: Claim, surroundings: Surroundings): Re
   if (instance !== undefined) return readInstance(instance, claim, surroundings);
   const facts = unreadable.get(ownerKey(owner));
   if (facts === undefined) throw new Error(`${ownerKey(owner)} is not among the resources`);
-  return { generation: facts.generation, faults: [facts.problem], backends: [], document: undefined };
+  return {
+    generation: facts.generation,
+    faults: [facts.problem],
+    backends: [],
+    access: undefined,
+    document: undefined,
+  };
 }
 
 function readPool(pool: LLMPool, claim: Claim, { options, refuseUpstream }: Surroundings): Reading {
@@ -42,6 +50,7 @@ function readPool(pool: LLMPool, claim: Claim, { options, refuseUpstream }: Surr
     generation: pool.metadata.generation ?? 0,
     faults,
     backends: pool.spec.backends,
+    access: pool.spec.access,
     document: faults.length > 0 ? undefined : (backends) => poolDocument(pool, claim.names, backends),
   };
 }
@@ -54,6 +63,7 @@ function readInstance(instance: EmbeddingInstance, claim: Claim, { options, refu
     generation: instance.metadata.generation ?? 0,
     faults,
     backends,
+    access: instance.spec.access,
     document: faults.length > 0 ? undefined : ([backend]) => instanceDocument(instance, claim, backend),
   };
 }

@@ -1,23 +1,15 @@
 import type { EmbeddingInstance } from '../../crds/embedding-instance.ts';
 import type { Backend, LLMPool } from '../../crds/llm-pool.ts';
-import type { Limits } from '../../crds/policy.ts';
 import type { TranslateOptions } from './resources.ts';
 import type { RefuseUpstream } from './upstream.ts';
 
 /** Why a CR is not accepted, field by field; empty: it is. What the API server could check is not checked again. */
 
 export function poolFaults(pool: LLMPool, options: TranslateOptions, refuseUpstream: RefuseUpstream): string[] {
-  const { strategy, affinity, limits, access, backends } = pool.spec;
-  return [
-    ...unsupported(`spec.strategy: ${strategy}`, strategy === 'LeastRequest' || strategy === 'PrefixHash'),
-    ...unsupported('spec.affinity', affinity !== undefined),
-    ...unsupported('spec.limits', hasLimits(limits)),
-    ...unsupported('spec.access', access !== undefined),
-    ...backends.flatMap((backend, index) => [
-      ...targetFaults(`spec.backends[${index}]`, backend, options, refuseUpstream),
-      ...headerFaults(`spec.backends[${index}]`, backend),
-    ]),
-  ];
+  return pool.spec.backends.flatMap((backend, index) => [
+    ...targetFaults(`spec.backends[${index}]`, backend, options, refuseUpstream),
+    ...headerFaults(`spec.backends[${index}]`, backend),
+  ]);
 }
 
 export function instanceFaults(
@@ -28,18 +20,12 @@ export function instanceFaults(
   return [
     ...unsupported('spec.deployment', spec.deployment !== undefined),
     ...unsupported(`spec.protocol: ${spec.protocol}`, spec.protocol === 'GRPC'),
-    ...unsupported('spec.limits', hasLimits(spec.limits)),
-    ...unsupported('spec.access', spec.access !== undefined),
     ...targetFaults('spec', spec, options, refuseUpstream),
   ];
 }
 
 function unsupported(field: string, isUsed: boolean): string[] {
   return isUsed ? [`${field}: not supported yet`] : [];
-}
-
-function hasLimits(limits: Limits | undefined): boolean {
-  return [limits?.pool, limits?.perClient].some((limit) => Object.values(limit ?? {}).some((n) => n !== undefined));
 }
 
 function targetFaults(

@@ -1,4 +1,5 @@
 import { type EndpointEntry, type Owner, ownerKey } from '../../proxy/config/schema.ts';
+import { type Admitted, resolveAccess } from './access.ts';
 import { type Resolved, resolveBackend } from './backend.ts';
 import { type Claim, type Claims, claimNames } from './claim-names.ts';
 import { read } from './reading.ts';
@@ -30,9 +31,10 @@ export function translateOne(
   const surroundings = { namespace: owner.namespace, resources, options, refuseUpstream };
   const reading = read(owner, claim, surroundings);
   const resolved = reading.backends.map((backend) => resolveBackend(backend, surroundings));
+  const admitted = resolveAccess(reading.access, owner.namespace, resources, options);
   const names = namesClaimed(owner, claim, reading.document === undefined);
-  const problems = resolved.flatMap((one) => one.problems);
-  const references = resolvedRefs(problems, resolved.length);
+  const problems = [...admitted.problems, ...resolved.flatMap((one) => one.problems)];
+  const references = resolvedRefs(problems, admitted.remarks, resolved.length);
   const said = [accepted(reading.faults), names, references];
   const common = { owner, generation: reading.generation, models: claim.names };
   if (reading.document === undefined) {
@@ -40,7 +42,7 @@ export function translateOne(
   }
   const counts = countEndpoints(resolved);
   return {
-    ...{ ...common, ...counts, ...credentialsOf(resolved) },
+    ...{ ...common, ...counts, ...credentialsOf(resolved, reading.access && admitted) },
     document: reading.document(resolved.flatMap(({ document }) => document ?? [])),
     endpoints: sortedByPlace(resolved.flatMap(({ endpoints }) => endpoints)),
     verdicts: [...said, readiness(counts, resolved)],
@@ -76,9 +78,14 @@ function readiness({ endpointCount, readyEndpointCount }: Counts, resolved: read
   );
 }
 
-function credentialsOf(resolved: readonly Resolved[]): Pick<Translation, 'credentials'> {
+function credentialsOf(
+  resolved: readonly Resolved[],
+  admitted: Admitted | undefined,
+): Pick<Translation, 'credentials'> {
   const values = resolved.flatMap((one) => [...one.values]);
-  return values.length === 0 ? {} : { credentials: Object.fromEntries(values.sort(byKey)) };
+  if (values.length === 0 && admitted === undefined) return {};
+  const clients = admitted?.clients && { clients: admitted.clients };
+  return { credentials: { values: Object.fromEntries(values.sort(byKey)), ...clients } };
 }
 
 function byKey([a]: readonly [string, string], [b]: readonly [string, string]): number {

@@ -1,4 +1,10 @@
-import type { EndpointEntry, InstanceDocument, Owner, PoolDocument } from '../../proxy/config/schema.ts';
+import type {
+  CredentialsDocument,
+  EndpointEntry,
+  InstanceDocument,
+  Owner,
+  PoolDocument,
+} from '../../proxy/config/schema.ts';
 
 export type ConditionType = 'Accepted' | 'NamesClaimed' | 'ResolvedRefs' | 'Programmed' | 'Ready';
 
@@ -10,6 +16,9 @@ export interface Verdict {
   readonly message: string;
 }
 
+/** What of Secrets a document is served with. */
+export type Credentials = Pick<CredentialsDocument, 'values' | 'clients'>;
+
 /** Everything that follows from one CR. Same input, same output, to the byte. */
 export interface Translation {
   readonly owner: Owner;
@@ -18,8 +27,8 @@ export interface Translation {
   readonly document?: PoolDocument | InstanceDocument;
   /** Sorted. Also for a refused CR: the addresses of its last good backends are not withdrawn, so it is then absent. */
   readonly endpoints?: readonly EndpointEntry[];
-  /** By credentialKey. Absent where the document uses none. */
-  readonly credentials?: Readonly<Record<string, string>>;
+  /** Absent where the document uses none. One with `access` always has some: else a proxy would read Secrets itself. */
+  readonly credentials?: Credentials;
   /** Accepted, NamesClaimed, ResolvedRefs, Ready; Programmed is the proxies' word. */
   readonly verdicts: readonly Verdict[];
   /** Names it really has; for status.models. */

@@ -26,12 +26,16 @@ export function namesClaimed(
   return yes('NamesClaimed', `reachable as ${listed([...names, path])}`);
 }
 
-/** The first problem gives the reason, the message lists all. `lookedUp`: of how many backends the references were. */
-export function resolvedRefs(problems: readonly Problem[], lookedUp: number): Verdict {
+/**
+ * The first problem gives the reason, the message lists all, and then the remarks, which alone are none. `lookedUp`: of
+ * how many backends the references were.
+ */
+export function resolvedRefs(problems: readonly Problem[], remarks: readonly string[], lookedUp: number): Verdict {
   const [first] = problems;
   if (lookedUp === 0) return yes('ResolvedRefs', 'not accepted: nothing was looked up');
-  if (first === undefined) return yes('ResolvedRefs', 'all that it refers to is there');
-  return no('ResolvedRefs', first.reason, problems.map(({ message }) => message).join('; '));
+  const said = (messages: readonly string[]) => [...messages, ...remarks].join('; ');
+  if (first === undefined) return yes('ResolvedRefs', said(['all that it refers to is there']));
+  return no('ResolvedRefs', first.reason, said(problems.map(({ message }) => message)));
 }
 
 export function ready(endpoints: number, readyEndpoints: number, waiting: readonly PodFacts[]): Verdict {

@@ -153,5 +153,9 @@ function followSecrets(
       changed: (_, now) => documents.putSecret(secret, now),
     });
     following.set(secret, reflector);
+    // Of one that is not there no event tells.
+    void reflector.whenSynced.then(() => {
+      if (following.get(secret) === reflector && reflector.items.size === 0) documents.putSecret(secret, undefined);
+    });
   }
 }

@@ -1,6 +1,6 @@
 import { joinPieces, sameEndpoints } from './join.ts';
 import type { OwnerRecord, Served } from './owners.ts';
-import { type ConfigDocument, pair, type SecretData, sameValues } from './pair.ts';
+import { type ConfigDocument, pair, sameValues, type UserSecrets, withPresentClients } from './pair.ts';
 import type { Parsed } from './parse.ts';
 import type { EndpointEntry, Owner } from './schema.ts';
 
@@ -17,6 +17,8 @@ export type OwnerInput =
       readonly endpoints: readonly EndpointEntry[];
       /** By credentialKey. */
       readonly credentials: Readonly<Record<string, string>>;
+      /** sha256 of each client's key, by client; undefined: the access Secret is missing, or none is named. */
+      readonly clients?: Readonly<Record<string, string>> | undefined;
     }
   | { readonly owner: Owner; readonly removed: true };
 
@@ -34,22 +36,18 @@ export interface Decision {
  * Brings one owner up to date: offers its present document and, where that is not complete or is refused by `apply`,
  * what is served already with the present addresses. Sets `record.served`.
  */
-export function decide(
-  record: OwnerRecord,
-  secrets: ReadonlyMap<string, SecretData>,
-  apply: (input: OwnerInput) => void,
-): Decision {
+export function decide(record: OwnerRecord, secrets: UserSecrets, apply: (input: OwnerInput) => void): Decision {
   refreshEndpoints(record);
   const present = presentOf(record);
   if (present === undefined) return withdraw(record, apply);
   const pairing = pair(present.config.document, record.credentials, record.served?.values, secrets);
   if ('waitsFor' in pairing) {
-    const { change } = keepServing(record, apply);
+    const { change } = keepServing(record, secrets, apply);
     return { change, verdict: { state: 'waiting', message: pairing.waitsFor } };
   }
   const offered = offer(record, { ...present, values: pairing.values, endpoints: record.endpoints }, apply);
   if (offered.problem === undefined) return { change: offered.change, verdict: { state: 'loaded' } };
-  const { change } = keepServing(record, apply);
+  const { change } = keepServing(record, secrets, apply);
   return { change, verdict: { state: 'rejected', message: offered.problem } };
 }
 
@@ -97,6 +95,7 @@ function offer(record: OwnerRecord, candidate: Served, apply: (input: OwnerInput
     revision,
     endpoints: next.endpoints,
     credentials: next.values.values,
+    clients: next.values.clients,
   };
   try {
     apply(change);
@@ -107,8 +106,11 @@ function offer(record: OwnerRecord, candidate: Served, apply: (input: OwnerInput
   return { change };
 }
 
-function keepServing(record: OwnerRecord, apply: (input: OwnerInput) => void): Offered {
-  return record.served === undefined ? {} : offer(record, { ...record.served, endpoints: record.endpoints }, apply);
+function keepServing(record: OwnerRecord, secrets: UserSecrets, apply: (input: OwnerInput) => void): Offered {
+  const { served, endpoints } = record;
+  if (served === undefined) return {};
+  const values = withPresentClients(served.config.document, served.values, secrets);
+  return offer(record, { ...served, values, endpoints }, apply);
 }
 
 /** The same document and values read anew are still the ones in use. */

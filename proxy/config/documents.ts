@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../../program/log.ts';
 import { decide, type OwnerInput, type Verdict } from './decide.ts';
+import { readAccessKeys } from './encode.ts';
 import { createLedger, type Ledger } from './ledger.ts';
 import { createOwners, type OwnerRecord, type Owners, type Stray } from './owners.ts';
-import type { SecretData } from './pair.ts';
+import { accessSecretOf, type Clients, type SecretData, type UserSecret } from './pair.ts';
 import { parsePublished, type Refusal } from './parse.ts';
 import type { ConfigReport, Owner } from './schema.ts';
 import { createWaits } from './waits.ts';
@@ -35,8 +36,11 @@ export interface Documents {
   readonly remove: (source: string) => void;
   /** The source is there but its text cannot be had; `problem` reads on after its name. */
   readonly fail: (source: string, problem: string, owner?: Owner) => void;
-  /** A user's Secret that `wants` names, by `namespace/name`. undefined: it is not there. */
-  readonly putSecret: (secret: string, data: SecretData | undefined) => void;
+  /**
+   * A user's Secret that `wants` names, by `namespace/name`. undefined: it is not there. `clients`: whom its keys let
+   * in, where the keys themselves are not at hand.
+   */
+  readonly putSecret: (secret: string, data: SecretData | undefined, clients?: Clients) => void;
   /** Everything there is has been put. */
   readonly settle: (source?: ConfigSource) => void;
   /** A whole read is served; a document that waits for its values holds this back for `waitMs` at most. */
@@ -76,7 +80,7 @@ export function createDocuments(options: DocumentsOptions): Documents {
   const { log, changed } = options;
   const ledger = createLedger(log);
   const tally = createWantsTally();
-  const secrets = new Map<string, SecretData>();
+  const secrets = new Map<string, UserSecret | undefined>();
   const dirty = new Set<OwnerRecord>();
   const servedListeners = new Set<(owners: readonly Owner[]) => void>();
   const ready = Promise.withResolvers<void>();
@@ -94,7 +98,10 @@ export function createDocuments(options: DocumentsOptions): Documents {
     schedule();
   };
   const owners = createOwners(touch);
-  const waits = createWaits(options.waitMs ?? WAIT_MS, touch);
+  const waits = createWaits(options.waitMs ?? WAIT_MS, (record) => {
+    giveUpOnAccess(record, secrets);
+    touch(record);
+  });
 
   const takeTurn = (): void => {
     const startedAt = performance.now();
@@ -124,10 +131,10 @@ export function createDocuments(options: DocumentsOptions): Documents {
     ready.resolve();
   };
 
-  const putSecret = (secret: string, data: SecretData | undefined): void => {
-    if (isDeepStrictEqual(secrets.get(secret), data)) return;
-    if (data === undefined) secrets.delete(secret);
-    else secrets.set(secret, data);
+  const putSecret: Documents['putSecret'] = (secret, data, clients) => {
+    const now = data && { data, clients: clients ?? readAccessKeys(data).clients };
+    if (secrets.has(secret) && isDeepStrictEqual(secrets.get(secret), now)) return;
+    secrets.set(secret, now);
     for (const record of owners.records.values()) {
       if ([...record.configs.keys()].some((key) => tally.wantedBy(key, secret))) touch(record);
     }
@@ -166,6 +173,14 @@ export function createDocuments(options: DocumentsOptions): Documents {
       waits.close();
     },
   };
+}
+
+/** A Secret of clients that could not be read in time counts as missing: never served open, nor as it was before. */
+function giveUpOnAccess({ configs }: OwnerRecord, secrets: Map<string, UserSecret | undefined>): void {
+  for (const { document } of configs.values()) {
+    const secret = accessSecretOf(document);
+    if (secret !== undefined && !secrets.has(secret)) secrets.set(secret, undefined);
+  }
 }
 
 /** The door for texts: only one that differs from what its source held is parsed. */

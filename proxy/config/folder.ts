@@ -4,7 +4,7 @@ import type { Log } from '../../program/log.ts';
 import type { Documents } from './documents.ts';
 import { type FolderScan, type FoundFile, scanFolder } from './folder-scan.ts';
 import { createFolderWatch } from './folder-watch.ts';
-import { readSecretFolder } from './secret-files.ts';
+import { createSecretFolders, type SecretFolders } from './secret-folders.ts';
 
 /** Something that keeps the documents up to date until it is stopped. */
 export interface ConfigFeed {
@@ -36,11 +36,13 @@ interface Round {
   readonly missing: Map<string, number>;
   /** What could not be looked at the last time. */
   readonly troubled: Set<string>;
+  readonly secrets: SecretFolders;
 }
 
 /** Follows the documents of a folder: edits, new files, deletions, and the link swap of a mounted ConfigMap. */
 export function followFolder({ dir, documents, log, pollMs = POLL_MS }: FolderOptions): ConfigFeed {
-  const round: Round = { dir, documents, known: new Map(), missing: new Map(), troubled: new Set() };
+  const secrets = createSecretFolders(dir, documents, GONE_AFTER_MS);
+  const round: Round = { dir, documents, known: new Map(), missing: new Map(), troubled: new Set(), secrets };
   const stopped = new AbortController();
   let wake = Promise.withResolvers<void>();
   const heard = (): void => wake.resolve();
@@ -66,7 +68,7 @@ export function followFolder({ dir, documents, log, pollMs = POLL_MS }: FolderOp
     while (!stopped.signal.aborted) {
       wake = Promise.withResolvers<void>();
       await look();
-      await within(wake.promise, round.missing.size > 0 ? GONE_AFTER_MS : pollMs);
+      await within(wake.promise, round.missing.size > 0 || secrets.misses() ? GONE_AFTER_MS : pollMs);
       if (!stopped.signal.aborted) await within(stopping, GATHER_MS);
     }
   };
@@ -105,7 +107,7 @@ async function takeRound(round: Round): Promise<ReadonlyMap<string, string>> {
   }
   followTrouble(round, scan);
   dropMissing(round, scan);
-  await readSecrets(round);
+  await round.secrets.look();
   round.documents.settle('folder');
   return scan.folders;
 }
@@ -148,13 +150,5 @@ function dropMissing({ documents, known, missing }: Round, { files, problems }: 
       known.delete(path);
       documents.remove(path);
     }
-  }
-}
-
-/** The folder belongs to one namespace's sidecar, so it names Secrets without their namespace: `secrets/NAME/KEY`. */
-async function readSecrets({ dir, documents }: Round): Promise<void> {
-  for (const secret of documents.wants().secrets) {
-    const name = secret.slice(secret.indexOf('/') + 1);
-    documents.putSecret(secret, await readSecretFolder(join(dir, 'secrets', name)));
   }
 }

@@ -15,17 +15,20 @@ export const LastGood = z.object({
   pieces: z.array(z.object({ source: z.string(), document: EndpointsDocument })),
   /** Values of the user's own Secrets, by Secret and key. */
   secrets: z.record(z.string(), z.record(z.string(), z.string())).default({}),
+  /** Of the user's own Secret of clients: sha256 of each key. Without `clients` it was missing. */
+  access: z.object({ secret: z.string(), clients: z.record(z.string(), z.string()).optional() }).optional(),
 });
 export type LastGood = z.infer<typeof LastGood>;
 
 /** undefined: nothing of it is served. */
 export function lastGoodOf({ owner, served, pieces }: OwnerRecord): LastGood | undefined {
   if (served === undefined) return undefined;
-  const { id, source, values } = served.values;
+  const { id, source, values, clients } = served.values;
+  const { access } = served.config.document;
   const credentials: LastGood['credentials'] =
     id === undefined || source === undefined
       ? undefined
-      : { source, document: { format: 1, kind: 'Credentials', of: owner, id, values: { ...values } } };
+      : { source, document: { format: 1, kind: 'Credentials', of: owner, id, values: { ...values }, clients } };
   return {
     format: 1,
     owner,
@@ -33,6 +36,7 @@ export function lastGoodOf({ owner, served, pieces }: OwnerRecord): LastGood | u
     credentials,
     pieces: [...pieces].map(([at, document]) => ({ source: at, document })),
     secrets: id === undefined ? bySecret(values) : {},
+    access: id === undefined && access !== undefined ? { secret: access.secret, clients } : undefined,
   };
 }
 

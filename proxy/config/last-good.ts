@@ -139,11 +139,18 @@ export function restoreLastGood(saved: readonly LastGood[], documents: Documents
     documents.put(source, text);
     sources.add(source);
   };
-  for (const { owner, config, credentials, pieces, secrets } of saved) {
+  for (const { owner, config, credentials, pieces, secrets, access } of saved) {
     put(config.source, config.text);
     if (credentials !== undefined) put(credentials.source, canonicalJson(credentials.document));
     for (const { source, document } of pieces) put(source, canonicalJson(document));
-    for (const [name, data] of Object.entries(secrets)) documents.putSecret(`${owner.namespace}/${name}`, data);
+    for (const [name, data] of Object.entries(secrets)) {
+      // The values kept of it are not all it held.
+      const clients = name === access?.secret ? (access.clients ?? {}) : undefined;
+      documents.putSecret(`${owner.namespace}/${name}`, data, clients);
+    }
+    if (access !== undefined && !Object.hasOwn(secrets, access.secret)) {
+      documents.putSecret(`${owner.namespace}/${access.secret}`, access.clients && {}, access.clients);
+    }
   }
   return sources;
 }

@@ -57,12 +57,44 @@ export const BackendDocument = z.object({
 });
 export type BackendDocument = z.infer<typeof BackendDocument>;
 
-const Queue = z.object({ maxDepth: count.default(1000), timeoutMs: count.default(60_000) });
+const Queue = z.object({
+  maxDepth: count.default(1000),
+  timeoutMs: count.default(60_000),
+  /** How long a call waits for a full tier before it may go to the next one. */
+  spillAfterMs: count.default(500),
+});
 const Retry = z.object({
   attempts: z.int().min(1).default(3),
   backoffMs: count.default(25),
   budgetPercent: count.default(20),
 });
+
+/** When an endpoint is left alone for a while, and for how long. */
+const Ejection = z.object({
+  /** In a row; 0: failures rest no endpoint. */
+  consecutiveFailures: count.default(5),
+  failureMs: count.default(15_000),
+  rateLimitedMs: count.default(60_000),
+  maxCooldownMs: count.default(300_000),
+});
+
+const HealthCheck = z.object({
+  /** With a leading slash from the host's root, else below the base path. For GRPC the service is asked instead. */
+  path: z.string().default(''),
+  intervalMs: z.int().min(1).default(30_000),
+  timeoutMs: count.default(5_000),
+  unhealthyThreshold: z.int().min(1).default(2),
+  healthyThreshold: z.int().min(1).default(1),
+});
+
+/** A minute's worth; absent: unlimited. Each proxy keeps its whole-number share. */
+const Rates = z.object({ requestsPerMinute: count.optional(), tokensPerMinute: count.optional() });
+export type Rates = z.infer<typeof Rates>;
+
+const Limits = z.object({ pool: Rates.optional(), perClient: Rates.optional() });
+
+/** Who may call: the keys are in this Secret of the CR's namespace, each under the name of its client. */
+const Access = z.object({ secret: z.string() });
 
 /** Names the Credentials of the same owner that this document was written for; both are swapped together. */
 const CredentialsRef = z.object({ id: z.string() });
@@ -74,6 +106,12 @@ const common = {
   maxConcurrent: count.optional(),
   queue: Queue.prefault({}),
   retry: Retry.prefault({}),
+  ejection: Ejection.prefault({}),
+  /** Absent: no endpoint is asked for its health. */
+  healthCheck: HealthCheck.optional(),
+  limits: Limits.optional(),
+  /** Absent: open. Where its Secret's keys cannot be had, nobody is let in. */
+  access: Access.optional(),
   /** Absent although values from Secrets are used: a sidecar, which reads the user's own Secrets by name. */
   credentials: CredentialsRef.optional(),
 };
@@ -87,6 +125,11 @@ export const PoolDocument = z.object({
   firstModel: z.string(),
   strategy: z.enum(['Weighted', 'RoundRobin', 'Failover', 'LeastRequest', 'PrefixHash']).default('Weighted'),
   backends: z.array(BackendDocument).default([]),
+  prefixHash: z
+    .object({ loadFactorPercent: z.int().min(100).default(125), prefixBytes: count.default(256) })
+    .prefault({}),
+  /** The header that names a conversation, in lower case. */
+  affinity: z.object({ header: z.string() }).optional(),
   timeouts: z
     .object({
       connectMs: count.default(5_000),
@@ -147,6 +190,8 @@ export const CredentialsDocument = z.object({
   of: Owner,
   id: z.string(),
   values: z.record(z.string(), z.string()),
+  /** Of the `access` Secret: sha256 in lower-case hex of each client's key, by client. Absent: the Secret is missing. */
+  clients: z.record(z.string(), z.string()).optional(),
 });
 export type CredentialsDocument = z.infer<typeof CredentialsDocument>;
 
@@ -161,13 +206,6 @@ export type PublishedDocument = z.infer<typeof PublishedDocument>;
 /** Where a SecretValue stands in `CredentialsDocument.values`. */
 export function credentialKey(value: SecretValue): string {
   return `${value.secret}/${value.key}`;
-}
-
-/** A value as it is used: without the line ends that a file of a key brings along. */
-export function credentialText(stored: string): string {
-  let end = stored.length;
-  while (stored[end - 1] === '\n' || stored[end - 1] === '\r') end -= 1;
-  return stored.slice(0, end);
 }
 
 /** The one spelling of an owner that maps and logs use: `LLMPool/ml/chat`. */

@@ -9,6 +9,11 @@ const MAX_BYTES = 1024 * 1024;
  * certificate and its key are of one version. undefined: there is no such folder.
  */
 export async function readSecretFolder(folder: string): Promise<SecretData | undefined> {
+  // The version that is being read may be swapped away; the one after it then stands.
+  return (await readVersion(folder)) ?? (await readVersion(folder));
+}
+
+async function readVersion(folder: string): Promise<SecretData | undefined> {
   try {
     const version = await realpath(join(folder, '..data')).catch(() => folder);
     const names = (await readdir(version)).filter((name) => !name.startsWith('..'));

@@ -54,7 +54,7 @@ test('a resource that is not accepted is refused', () => {
     type: 'Accepted',
     status: 'False',
     reason: 'Invalid',
-    message: 'strategy: not supported yet',
+    message: 'spec.deployment: not supported yet',
   };
   expect(run([translation('a', [denied])]).isRefused).toBe(true);
 });

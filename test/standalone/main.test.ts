@@ -242,9 +242,9 @@ describe('--check', () => {
   });
 
   test('exits 1 where a CR is not accepted', async () => {
-    await write('a.yaml', pool('a', one, '').replace('spec:\n', 'spec:\n  strategy: LeastRequest\n'));
+    await write('a.yaml', pool('a', { url: 'http://2852039166' } as FakeLlm));
     const { code, stdout } = await run('--check', dir);
-    expect(stdout).toMatch(/Accepted +False +Invalid +.*not supported yet/);
+    expect(stdout).toMatch(/Accepted +False +Invalid +.*169\.254\.169\.254 is a link-local/);
     expect(code).toBe(1);
   });
 

@@ -9,7 +9,8 @@ const AGES = ['2026-01-01T00:00:00Z', '2026-01-01T00:00:01Z', '2026-01-02T00:00:
 /** `at` is `namespace/name`; `age` 0 is the oldest. */
 function pool(at: string, age: number, models: readonly string[] | undefined, refused = false): KubeObject {
   const [namespace = '', name = ''] = at.split('/');
-  const spec = { models, backends: [{ name: 'a', url: 'https://a.example.com' }], ...(refused && { affinity: {} }) };
+  // The second is 169.254.169.254, hidden.
+  const spec = { models, backends: [{ name: 'a', url: refused ? 'http://2852039166' : 'https://a.example.com' }] };
   return { kind: 'LLMPool', metadata: { ...{ namespace, name }, ...created(age) }, spec };
 }
 

@@ -20,7 +20,8 @@ function rendered(translation: Translation, abridged: boolean): Fields {
     endpoints: endpoints?.map(({ backend, address, port, ready }) =>
       [backend, address, port, ready ? 'ready' : 'not ready'].join(' '),
     ),
-    credentials,
+    credentials: credentials?.values,
+    clients: credentials?.clients,
     status: `models ${JSON.stringify(models)}, ready ${readyEndpointCount}/${endpointCount}`,
     verdicts: Object.fromEntries(
       verdicts.map(({ type, status, reason, message }) => [type, `${status} ${reason}: ${message}`]),
@@ -33,10 +34,20 @@ export function plain(document: Document): Fields {
   return JSON.parse(canonicalJson(document));
 }
 
-/** Without what a reader would take for granted: the members that have the contract's own defaults. */
+/** What a CR that says nothing of it gets. */
+const USUAL = {
+  LLMPool: { healthCheck: { path: 'models' } },
+  EmbeddingInstance: {
+    queue: { spillAfterMs: 0 },
+    ejection: { rateLimitedMs: 1_000 },
+    healthCheck: { path: '/health', intervalMs: 10_000 },
+  },
+};
+
+/** Without what a reader would take for granted: the members that have the usual defaults. */
 function abridge(document: Document): Fields {
   const { kind, namespace, name } = document;
-  const head = { format: 1, kind, namespace, name };
+  const head = { format: 1, kind, namespace, name, ...USUAL[kind] };
   const usual =
     kind === 'LLMPool'
       ? PoolDocument.parse({ ...head, firstModel: name })
@@ -45,6 +56,7 @@ function abridge(document: Document): Fields {
   const { backends, backend } = short as { backends?: Fields[]; backend?: Fields };
   return {
     ...short,
+    ...(document.healthCheck === undefined && { healthCheck: 'none' }),
     ...(backends && { backends: backends.map(abridgeBackend) }),
     ...(backend && { backend: abridgeBackend(backend) }),
   };

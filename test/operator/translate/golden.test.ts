@@ -40,11 +40,14 @@ describe.each(cases)('%s', (file) => {
   });
 });
 
-function compile({ owner, document, endpoints = [], credentials = {} }: Translation): void {
+function compile({ owner, document, endpoints = [], credentials: held }: Translation): void {
   if (document === undefined) return;
   const state = emptyPoolState(`${owner.namespace}/${owner.name}`);
   const deps = { random: () => 0, lookup: () => undefined, refuseHost: () => undefined };
-  const pool = compilePool({ owner, document, revision: '', endpoints, credentials }, state, deps);
+  const input = { owner, document, revision: '', endpoints, credentials: held?.values ?? {}, clients: held?.clients };
+  const pool = compilePool(input, state, deps);
+  if (document.access !== undefined)
+    expect(pool.access?.clients?.size).toBe(held?.clients && Object.keys(held.clients).length);
   const compiled = pool.tiers.flatMap(({ backends }) => backends.map(({ name }) => name)).sort();
   const named = (document.kind === 'LLMPool' ? document.backends : [document.backend]).flatMap(
     (one) => one?.name ?? [],

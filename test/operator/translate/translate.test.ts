@@ -55,9 +55,19 @@ test.each(inputs)('$file gives one CR what it gives all', ({ input }) => {
 
 test.each(inputs)('$file has no credential but in `credentials`', ({ input }) => {
   for (const translation of translate(input.resources, input.options).values()) {
-    const { credentials = {}, ...rest } = translation;
+    const { credentials = { values: {} }, ...rest } = translation;
     const said = JSON.stringify(rest);
-    for (const value of Object.values(credentials)) expect(said).not.toContain(JSON.stringify(value).slice(1, -1));
+    const held = Object.values(credentials.values);
+    for (const value of held) expect(said).not.toContain(JSON.stringify(value).slice(1, -1));
+  }
+});
+
+test.each(inputs)('$file has no client key anywhere', ({ input }) => {
+  const said = JSON.stringify([...translate(input.resources, input.options)]);
+  const values = [...input.resources.secrets.values()].flatMap(({ data }) => Object.values(data));
+  for (const value of values) {
+    const text = Buffer.from(value, 'base64').toString().trim();
+    if (text.startsWith('sk-client-')) expect(said).not.toContain(text);
   }
 });
 

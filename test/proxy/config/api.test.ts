@@ -223,6 +223,32 @@ describe('a sidecar, whose account may read its Secrets by name only', () => {
     expect(documents.reports()[0]?.message).toContain(`Secret ${namespace}/forbidden`);
   });
 
+  test('lets nobody in while the Secret of clients is not there, and its clients once it is', async () => {
+    const here = (text: string): string => text.replaceAll('"namespace":"ml"', `"namespace":"${namespace}"`);
+    await publish.config('chat', here(pool('chat', { access: { secret: 'provider' } })));
+    const { documents, served } = await follow(SIDECAR, { waitMs: 60_000 });
+    await documents.whenSettled;
+    const clients = (): string =>
+      Object.keys(served.get(`LLMPool/${namespace}/chat`)?.clients ?? { nobody: '' }).join();
+    expect(clients()).toBe('nobody');
+    await publish.secret('provider', { ann: 'key of ann' });
+    await eventually('ann', () => clients() === 'ann');
+    await publish.secret('provider', { ann: 'key of ann', bob: 'key of bob' });
+    await eventually('both', () => clients() === 'ann,bob');
+    await publish.remove('secrets', 'provider');
+    await eventually('nobody', () => clients() === 'nobody');
+  });
+
+  test('lets nobody in where it may not read the Secret of clients', async () => {
+    const here = (text: string): string => text.replaceAll('"namespace":"ml"', `"namespace":"${namespace}"`);
+    await publish.secret('forbidden', { ann: 'key of ann' });
+    await publish.config('chat', here(pool('chat', { access: { secret: 'forbidden' } })));
+    const { documents, served } = await follow(SIDECAR, { waitMs: 100 });
+    await documents.whenSettled;
+    await eventually('the document', () => served.size === 1);
+    expect(served.get(`LLMPool/${namespace}/chat`)).toMatchObject({ document: { access: {} }, clients: undefined });
+  });
+
   test('never takes a Secret of its own namespace for a document of another one', async () => {
     await publish.secret('provider', { 'api-key': 'sk-of-the-proxy' });
     await publish.config('chat', keyedPool('chat'));

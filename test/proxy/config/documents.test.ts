@@ -13,7 +13,7 @@ describe('a document', () => {
     await turn();
     const input = served.get(CHAT);
     expect(input?.revision).toBe(revisionOf(text));
-    expect(input?.document.queue).toEqual({ maxDepth: 1000, timeoutMs: 60_000 });
+    expect(input?.document.queue).toEqual({ maxDepth: 1000, timeoutMs: 60_000, spillAfterMs: 500 });
     expect(input).toMatchObject({ owner: ownerOf('chat'), endpoints: [], credentials: {} });
     expect(reports).toEqual([{ ...ownerOf('chat'), revision: revisionOf(text), state: 'loaded', message: '' }]);
     expect(documents.reports()).toEqual(reports);

@@ -292,6 +292,23 @@ describe('a sidecar’s folder', () => {
     await eventually('the new key', () => key() === 'sk-2', { timeoutMs: 900 });
   });
 
+  test('lets in the clients of a Secret that appears, and nobody before', async () => {
+    const dir = folder();
+    writeFileSync(join(dir, 'chat.json'), pool('chat', { access: { secret: 'clients' } }));
+    const { documents, served, write } = follow(dir);
+    await documents.whenSettled;
+    const clients = (): string => Object.keys(served.get(CHAT)?.clients ?? { nobody: '' }).join();
+    expect(clients()).toBe('nobody');
+    write('secrets/clients/ann', 'key of ann\n');
+    await eventually('ann', () => clients() === 'ann', { timeoutMs: 900 });
+    write('secrets/clients/bob', 'key of bob\n');
+    await eventually('both', () => clients() === 'ann,bob', { timeoutMs: 900 });
+    rmSync(join(dir, 'secrets/clients/ann'));
+    await eventually('ann is out', () => clients() === 'bob', { timeoutMs: 900 });
+    rmSync(join(dir, 'secrets/clients'), { recursive: true });
+    await eventually('all are out', () => clients() === 'nobody', { timeoutMs: 900 });
+  });
+
   test('that lacks a Secret serves the other documents, and says which one', async () => {
     const dir = folder();
     writeFileSync(join(dir, 'chat.json'), keyedPool('chat'));

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { canonicalJson } from '../../../proxy/config/encode.ts';
 import { keepLastGood, readLastGood, restoreLastGood } from '../../../proxy/config/last-good.ts';
 import { eventually } from '../../support/eventually.ts';
 import { temporaryFolder } from '../../support/reaper.ts';
@@ -50,6 +51,33 @@ describe('the last good documents', () => {
     expect(sources).toEqual(
       new Set(['configmap/chat', 'secret/chat', 'configmap/chat-0', 'configmap/code', 'configmap/own']),
     );
+  });
+
+  test('let in the clients they let in before, and hold the keys of none', async () => {
+    const dir = temporaryFolder('sluice-last-good');
+    const bench = openBench();
+    const { documents } = bench;
+    const keeper = keepLastGood({ dir, documents, log: bench.heard.log });
+    const clients = { ann: 'a'.repeat(64) };
+    documents.put('keys', canonicalJson({ ...JSON.parse(credentials('chat', '1', 'sk-1')), clients }));
+    documents.put('chat', keyedPool('chat', { access: { secret: 'clients' }, credentials: { id: '1' } }));
+    documents.put('own', pool('own', { access: { secret: 'clients' } }));
+    documents.put('keyed', keyedPool('keyed', { access: { secret: 'provider' } }));
+    documents.put('closed', pool('closed', { access: { secret: 'absent' } }));
+    documents.putSecret('ml/clients', { ann: 'key of ann' });
+    documents.putSecret('ml/provider', { 'api-key': 'sk-own', bob: 'key of bob' });
+    documents.putSecret('ml/absent', undefined);
+    await bench.turn();
+    keeper.complete();
+    await keeper.stop();
+    const { served } = await restore(dir);
+    const letIn = (name: string): string[] | undefined => {
+      const found = served.get(`LLMPool/ml/${name}`)?.clients;
+      return found && Object.keys(found);
+    };
+    expect(new Map([...served].sort())).toEqual(new Map([...bench.served].sort()));
+    expect(['chat', 'own', 'keyed', 'closed'].map(letIn)).toEqual([['ann'], ['ann'], ['api-key', 'bob'], undefined]);
+    for (const name of filesOf(dir)) expect(readFileSync(join(dir, name), 'utf8')).not.toContain('key of');
   });
 
   test('are files that only their owner may read, and hold no value that no document uses', async () => {

@@ -43,7 +43,8 @@ export class Wire implements Line {
     this.#socket = socket;
     socket.on(way.readyEvent, () => this.#ready());
     socket.on('drain', () => this.#upload?.goOn());
-    socket.on('end', () => this.#ended('fin'));
+    // Before it is ready, Node says in an error of its own what the end means.
+    socket.on('end', () => this.#isReady && this.#ended('fin'));
     socket.on('error', (error) => this.#ended(firstOf(error)));
     socket.on('close', () => this.#ended('fin'));
     if (connectMs > 0) this.#connectTimer = setTimeout(() => this.#connectIsLate(connectMs), connectMs);

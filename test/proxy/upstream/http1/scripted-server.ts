@@ -28,7 +28,7 @@ export async function startServer(
 ): Promise<ScriptedServer> {
   const sockets: Socket[] = [];
   const received: string[] = [];
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     const connection = sockets.push(socket) - 1;
     received.push('');
     socket.on('error', () => undefined);

@@ -31,7 +31,7 @@ export function authorize(
   snapshot: Snapshot,
   retryAfterSeconds: () => number,
 ): string {
-  if (pool.access === undefined) return key === undefined ? '' : hashOf(key).toString(36);
+  if (pool.access === undefined) return key === undefined ? '' : String(hashOf(key));
   const { clients } = pool.access;
   if (clients === undefined) {
     const message = `Nobody can be let in to pool '${pool.key}': the Secret with its client keys is missing`;
@@ -60,8 +60,10 @@ export function usableWith(key: string | undefined): (pool: Pool) => boolean {
  * Node reads header bytes as latin1; the hash is over the bytes.
  */
 function digestOf(key: string): string {
-  return hash('sha256', Buffer.from(key, 'latin1'), 'hex');
+  return hash('sha256', NOT_ASCII.test(key) ? Buffer.from(key, 'latin1') : key, 'hex');
 }
+
+const NOT_ASCII = /[^\x20-\x7e]/;
 
 function isKnown(digest: string, { states }: Snapshot): boolean {
   for (const { current } of states.values()) if (current?.access?.clients?.has(digest)) return true;

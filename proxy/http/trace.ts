@@ -31,9 +31,9 @@ function withoutTrace(headers: readonly string[]): string[] {
   return kept;
 }
 
-const TRACE_ID_BYTES = 16;
-const PARENT_ID_BYTES = 8;
-const IDS_BYTES = TRACE_ID_BYTES + PARENT_ID_BYTES;
+/** In hex digits. */
+const TRACE_ID = 32;
+const IDS = TRACE_ID + 16;
 const BATCH = 256;
 
 /**
@@ -43,16 +43,18 @@ const BATCH = 256;
  * a trace of ours it would record each.
  */
 export function createTraceparents(fill: (bytes: Buffer) => void): () => string {
-  const bytes = Buffer.alloc(IDS_BYTES * BATCH);
-  let at = bytes.length;
+  const bytes = Buffer.alloc((IDS / 2) * BATCH);
+  let digits = '';
+  let at = 0;
   return () => {
-    if (at === bytes.length) {
+    if (at === digits.length) {
       fill(bytes);
+      digits = bytes.toString('hex');
       at = 0;
     }
-    const parentAt = at + TRACE_ID_BYTES;
-    const end = at + IDS_BYTES;
-    const traceparent = `00-${bytes.toString('hex', at, parentAt)}-${bytes.toString('hex', parentAt, end)}-01`;
+    const parentAt = at + TRACE_ID;
+    const end = at + IDS;
+    const traceparent = `00-${digits.slice(at, parentAt)}-${digits.slice(parentAt, end)}-01`;
     at = end;
     return traceparent;
   };

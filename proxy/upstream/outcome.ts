@@ -1,10 +1,6 @@
 import { REFUSED_ADDRESS } from './guarded-lookup.ts';
 
-/**
- * The one table of what an attempt came to and what follows. Labels are those of `sluice_attempts_total`.
- * `retry`: another endpoint may still answer the client. `answers`: the upstream's own answer may be passed on when
- * nothing better comes.
- */
+/** The labels of `sluice_attempts_total` (CONTRACT §6). */
 export type Outcome =
   | 'success'
   | 'client_error'
@@ -17,63 +13,132 @@ export type Outcome =
   | 'cancelled'
   | 'malformed';
 
-/** By the status line of an answer. */
-export function outcomeOfStatus(status: number): Outcome {
-  if (status === 429 || status === 529) return 'rate_limited';
-  if (status === 408 || status >= 500) return 'server_error';
-  if (status === 401 || status === 403) return 'credential';
-  if (status >= 400) return 'client_error';
-  return 'success';
+/**
+ * What an attempt says of its endpoint. `failure`: so many in a row rest it; `limit`: it rests at once; `alive`: it
+ * answers, the row of failures is over; `none`: nothing.
+ */
+export type Verdict = 'failure' | 'limit' | 'alive' | 'none';
+
+interface Row {
+  readonly outcome: Outcome;
+  /** Another endpoint may still answer the client, as long as no byte of an answer has gone out. */
+  readonly retried: boolean;
+  /** The client may be given the upstream's own answer; a credential fault is ours, not his. */
+  readonly passes: boolean;
+  readonly verdict: Verdict;
 }
 
-const RETRIED: ReadonlySet<Outcome> = new Set([
-  'rate_limited',
-  'server_error',
-  'credential',
-  'timeout',
-  'connect',
-  'cut',
-  'malformed',
-]);
+const answered = { retried: false, passes: true, verdict: 'alive' } as const;
+const failed = { retried: true, passes: false, verdict: 'failure' } as const;
+/** It broke after bytes went to the client, which cannot be taken back. */
+const tooLate = { retried: false, passes: false, verdict: 'failure' } as const;
+const over = { retried: false, passes: false, verdict: 'none' } as const;
+
+/** The one table of what an attempt came to and what follows (CONTRACT §3): for unary answers, events and gRPC. */
+const CAUSES = {
+  ok: { ...answered, outcome: 'success' },
+  client_error: { ...answered, outcome: 'client_error' },
+  credential: { outcome: 'credential', retried: true, passes: false, verdict: 'alive' },
+  rate_limited: { outcome: 'rate_limited', retried: true, passes: true, verdict: 'limit' },
+  /** 408. */
+  request_timeout: { outcome: 'server_error', retried: true, passes: true, verdict: 'failure' },
+  server_error: { outcome: 'server_error', retried: true, passes: true, verdict: 'failure' },
+
+  refused: { ...failed, outcome: 'connect' },
+  dns: { ...failed, outcome: 'connect' },
+  tls: { ...failed, outcome: 'connect' },
+  connect_timeout: { ...failed, outcome: 'connect' },
+  /** Its name means nothing but addresses that must not be called. */
+  address_refused: { ...failed, outcome: 'connect' },
+  /** Nothing went out for a reason of our own: a setting or a header that HTTP cannot carry, no file descriptor left. */
+  not_sent: { ...failed, outcome: 'connect', verdict: 'none' },
+
+  /** Lost before the first byte of the body. */
+  reset: { ...failed, outcome: 'cut' },
+  /** Lost after it, but what came was held. */
+  truncated: { ...failed, outcome: 'cut' },
+  first_byte_timeout: { ...failed, outcome: 'timeout' },
+  /** Silent in mid-answer; retried where what came was held. */
+  stall: { ...failed, outcome: 'timeout' },
+  cut_in_answer: { ...tooLate, outcome: 'cut' },
+
+  malformed_http: { ...failed, outcome: 'malformed' },
+  empty: { ...failed, outcome: 'malformed' },
+  not_json: { ...failed, outcome: 'malformed' },
+  wrong_type: { ...failed, outcome: 'malformed' },
+  error_in_body: { ...failed, outcome: 'malformed' },
+  /** Events that err or end before the first with content. */
+  no_content: { ...failed, outcome: 'malformed' },
+
+  /** The client's body broke on its way, or is not as long as it said. */
+  upload_broken: { ...over, outcome: 'cancelled' },
+  client_left: { ...over, outcome: 'cancelled' },
+  deadline: { ...over, outcome: 'timeout' },
+} as const satisfies Record<string, Row>;
+
+/** How an attempt ended, as finely as anything depends on it. */
+export type Cause = keyof typeof CAUSES;
+
+export function outcomeOf(cause: Cause): Outcome {
+  return CAUSES[cause].outcome;
+}
 
 /** Whether the request goes on to another endpoint, as long as no byte of an answer has gone out. */
-export function isRetried(outcome: Outcome): boolean {
-  return RETRIED.has(outcome);
+export function isRetried(cause: Cause): boolean {
+  return CAUSES[cause].retried;
 }
 
-/** Whether, with nothing left to try, the client gets this answer as it came; a credential fault is ours, not his. */
-export function passesThrough(outcome: Outcome): boolean {
-  return outcome === 'rate_limited' || outcome === 'server_error';
+/** Whether, with nothing left to try, the client gets this answer as it came. */
+export function passesThrough(cause: Cause): boolean {
+  return CAUSES[cause].passes;
 }
 
-const CONNECT_CODES: ReadonlySet<string> = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'EHOSTDOWN',
-  'EADDRNOTAVAIL',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ETIMEDOUT',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_CLOSED',
-  'UND_ERR_DESTROYED',
-  REFUSED_ADDRESS,
-]);
-
-/** By the error that undici gave in place of an answer. TLS faults have many codes and come before any byte. */
-export function outcomeOfError(error: Error): Outcome {
-  const code = codeOf(error);
-  if (CONNECT_CODES.has(code) || isTls(code)) return 'connect';
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return 'malformed';
-  if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return 'cut';
-  return code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT' ? 'timeout' : 'cut';
+export function verdictOf(cause: Cause): Verdict {
+  return CAUSES[cause].verdict;
 }
+
+/** By the status line of an answer. */
+export function causeOfStatus(status: number): Cause {
+  if (status < 400) return 'ok';
+  if (status === 429 || status === 529) return 'rate_limited';
+  if (status >= 500) return 'server_error';
+  if (status === 408) return 'request_timeout';
+  return status === 401 || status === 403 ? 'credential' : 'client_error';
+}
+
+const BY_CODE: Readonly<Record<string, Cause>> = {
+  ...{ ECONNREFUSED: 'refused', EHOSTUNREACH: 'refused', ENETUNREACH: 'refused', EHOSTDOWN: 'refused' },
+  ...{ ENETDOWN: 'refused', EACCES: 'refused', EPERM: 'refused' },
+  ...{ ENOTFOUND: 'dns', ENODATA: 'dns', ESERVFAIL: 'dns', EPROTO: 'tls' },
+  ...{ ETIMEDOUT: 'connect_timeout', ERR_UPSTREAM_CONNECT_TIMEOUT: 'connect_timeout' },
+  [REFUSED_ADDRESS]: 'address_refused',
+  ...{ EMFILE: 'not_sent', ENFILE: 'not_sent', ENOBUFS: 'not_sent', EADDRNOTAVAIL: 'not_sent' },
+  ...{ ERR_INVALID_HEADER: 'not_sent', ERR_UPSTREAM_CLOSED: 'not_sent' },
+  ERR_UPSTREAM_MALFORMED: 'malformed_http',
+  ERR_UPSTREAM_BODY_LENGTH: 'upload_broken',
+};
+
+/** By the error that came in place of an answer, or in the middle of one: `hasBytes` says that its body had begun. */
+export function causeOfError(error: Error, hasBytes: boolean): Cause {
+  const cause = causeOfCode(codeOf(error));
+  // A connection that is up can still time out or lose its route: then it was not the connecting that failed.
+  if (cause === undefined || (hasBytes && outcomeOf(cause) === 'connect')) return hasBytes ? 'truncated' : 'reset';
+  return cause;
+}
+
+function causeOfCode(code: string): Cause | undefined {
+  if (Object.hasOwn(BY_CODE, code)) return BY_CODE[code];
+  if (code.startsWith('EAI_')) return 'dns';
+  return TLS.test(code) ? 'tls' : undefined;
+}
+
+/** OpenSSL's own codes are many; they all come before the first byte of an answer. */
+const TLS = /^ERR_(TLS|SSL|OSSL)_|CERT|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|PATH_LENGTH|INVALID_(CA|PURPOSE)/;
 
 /** Whether it is the sign of a kept connection that the server had closed: the answer never began. */
 export function isConnectionLoss(error: Error): boolean {
   const code = codeOf(error);
-  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
+  return code === 'ERR_UPSTREAM_CUT' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED';
 }
 
 /** The code of an error or of its cause; of several tried addresses, that of the first. */
@@ -83,9 +148,3 @@ function codeOf(error: Error): string {
   if (errors?.[0] !== undefined) return codeOf(errors[0]);
   return cause instanceof Error ? codeOf(cause) : '';
 }
-
-function isTls(code: string): boolean {
-  return code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_') || CERTIFICATE.test(code) || code === 'EPROTO';
-}
-
-const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_/;

@@ -16,7 +16,8 @@ export class Call implements Sending {
   readonly isReused: boolean;
   /** Its answer has no body, whatever the head says. */
   readonly isHead: boolean;
-  #line: Line | undefined;
+  /** None where it was refused before it had one. */
+  readonly #line: Line | undefined;
 
   constructor(incoming: Incoming, method: string, line: Line | undefined, isReused: boolean) {
     this.incoming = incoming;
@@ -41,19 +42,16 @@ export class Call implements Sending {
     if (this.isOver) return;
     this.isOver = true;
     this.#line?.drop();
-    this.#line = undefined;
   }
 
   end(): void {
     this.isOver = true;
-    this.#line = undefined;
     this.incoming.onEnd();
   }
 
   fail(error: Error): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.#line = undefined;
     this.incoming.onError(error);
   }
 }

@@ -54,6 +54,33 @@ describe('an answer', () => {
     }
   });
 
+  test('follows another, of which nothing is left', () => {
+    const answer = new Answer();
+    for (const [, bytes, text] of [...WHOLE, ...WHOLE.toReversed(), ...WHOLE, ...WHOLE, ...WHOLE]) {
+      const reading = new Reading();
+      const call = new Call(reading, 'GET', undefined, false);
+      answer.begin();
+      for (const byte of bytes) answer.read(Buffer.from(byte, 'latin1'), call);
+      expect([answer.isWhole, reading.text]).toEqual([true, text]);
+    }
+  });
+
+  test('goes on where its caller pauses and resumes within a byte, and stops where he only pauses', () => {
+    const answer = new Answer();
+    const reading = new Reading();
+    const call = new Call(reading, 'GET', undefined, false);
+    const take = reading.onData.bind(reading);
+    reading.onData = (chunk) => {
+      take(chunk);
+      call.pause();
+      if (reading.text === 'a') call.resume();
+    };
+    answer.begin();
+    const bytes = Buffer.from(`${CHUNKED}1\r\na\r\n1\r\nb\r\n0\r\n\r\n`);
+    expect(bytes.subarray(answer.read(bytes, call)).toString()).toBe('\r\n0\r\n\r\n');
+    expect(reading.text).toBe('ab');
+  });
+
   test.each(WHOLE)('%s takes none of the bytes after it', (_, bytes, text) => {
     expect(read([`${bytes}HTTP/1.1`])).toMatchObject({ text, isWhole: true, over: 8 });
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../../../support/eventually.ts';
-import { ask, connectionsTo, get, ok, post, start, startServer } from './scripted-server.ts';
+import { ask, connectionsTo, get, ok, post, settled, start, startServer } from './scripted-server.ts';
 
 /** Time enough for what is in the kernel to be read, if anyone reads. */
 async function turns(): Promise<void> {
@@ -60,6 +60,15 @@ describe('an answer whose server', () => {
       ['abc', 'ECONNRESET'],
       ['abcdef', undefined],
     ]);
+  });
+
+  test('ends while it takes no more of the request is cut at once', async () => {
+    const server = await startServer((socket) => {
+      socket.pause();
+      socket.end();
+    });
+    const call = start(connectionsTo(server.url), post(Buffer.alloc(32 * 1024 * 1024)));
+    expect((await call.over).error?.code).toBe('ERR_UPSTREAM_CUT');
   });
 
   test('breaks the protocol fails at once and is left', async () => {
@@ -157,6 +166,18 @@ describe('a call that is paused', () => {
     expect(await call.over).toMatchObject({ text: 'abc', error: undefined });
   });
 
+  test('and goes on within the same byte gets the rest, each once and in order', async () => {
+    const server = await startServer((socket) => socket.write(`${CHUNKED}1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n`));
+    const call = start(connectionsTo(server.url));
+    const take = call.onData.bind(call);
+    call.onData = (chunk) => {
+      take(chunk);
+      call.sending.pause();
+      call.sending.resume();
+    };
+    expect(await call.over).toMatchObject({ text: 'abc', told: ['head', 'data', 'end'] });
+  });
+
   test('before it is connected, and again in its head, is told all when it goes on', async () => {
     const server = await startServer((socket) => socket.write(ok('hello')));
     const call = start(connectionsTo(server.url));
@@ -191,16 +212,7 @@ describe('a call that is paused', () => {
     call.onData = (chunk) => {
       call.chunks += chunk.length;
     };
-    let before = -1;
-    await eventually(
-      'the server waits',
-      () => {
-        const still = taken > 0 && taken === before;
-        before = taken;
-        return still;
-      },
-      { intervalMs: 100 },
-    );
+    await settled(() => taken);
     expect(taken).toBeLessThan(20_000_000);
     expect(call.chunks).toBe(0);
     call.sending.resume();

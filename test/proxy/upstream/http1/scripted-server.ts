@@ -9,6 +9,7 @@ import type {
   Sending,
 } from '../../../../proxy/upstream/http1/connection.ts';
 import { createConnections } from '../../../../proxy/upstream/http1/connections.ts';
+import { eventually } from '../../../support/eventually.ts';
 
 /** A server that reads what comes and answers as its test says, byte by byte. */
 export interface ScriptedServer {
@@ -132,4 +133,17 @@ export async function ask(connections: Connections, outgoing: Outgoing = get(), 
 
 export function ok(body: string, ...headers: string[]): string {
   return `HTTP/1.1 200 OK\r\n${[`content-length: ${body.length}`, ...headers].join('\r\n')}\r\n\r\n${body}`;
+}
+
+/** Waits until the number has been the same for a while, above 0, and gives it. */
+export async function settled(number: () => number): Promise<number> {
+  let before = 0;
+  let same = 0;
+  const ask = (): boolean => {
+    same = number() === before && before > 0 ? same + 1 : 0;
+    before = number();
+    return same >= 5;
+  };
+  await eventually('it comes to rest', ask, { intervalMs: 50 });
+  return before;
 }

@@ -138,6 +138,21 @@ describe('TLS to an upstream', () => {
     expect((await again.over).sending?.isReused).toBe(true);
   });
 
+  test.each([
+    ['whole', ok('abc'), undefined],
+    ['not whole', 'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc', 'ERR_UPSTREAM_CUT'],
+  ])('that ends while its call is paused tells first what came of an answer that is %s', async (_, answer, code) => {
+    const { url } = await startTls((socket) => socket.end(answer));
+    const call = start(connectionsTo(url, { ca }));
+    call.onHead = () => call.sending.pause();
+    await eventually('the answer has begun', () => call.sending.answerBegan);
+    for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+    expect(call.told).toEqual([]);
+    call.sending.resume();
+    const { text, error } = await call.over;
+    expect([text, error?.code]).toEqual(['abc', code]);
+  });
+
   test('that ends or is reset in an answer fails the call; when idle, it is given up', async () => {
     const { url, sockets } = await startTls((socket, text) => {
       if (text.startsWith('GET /cut')) socket.end('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc');

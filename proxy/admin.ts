@@ -1,19 +1,25 @@
 import { PassThrough } from 'node:stream';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
+import type { AdmitDeps } from './admit/seat.ts';
 import type { Documents } from './config/documents.ts';
-import type { ConfigReport } from './config/schema.ts';
+import { type ConfigReport, PROXY_ID_HEADER } from './config/schema.ts';
 import { describeInstance, describePool, listInstances } from './describe.ts';
+import { echo } from './errors.ts';
+import { explain } from './explain.ts';
 import { matchInstance } from './match.ts';
 import type { Snapshot } from './snapshot.ts';
 
-export interface AdminDeps {
+/** Beside what it shows, what a choice reads of the world, for /explain. */
+export interface AdminDeps extends AdmitDeps {
   readonly snapshot: () => Snapshot;
   readonly documents: Documents;
   readonly registry: Registry;
   /** False once the proxy drains. */
   readonly isServing: () => boolean;
   readonly heartbeatMs: number;
+  /** What this proxy calls itself, new at each start: the operator gives it its rank by that. */
+  readonly proxyId: string;
 }
 
 /** The admin door: metrics, probes, what is served. Never anything of a Secret. */
@@ -31,11 +37,11 @@ export function createAdmin(deps: AdminDeps): FastifyInstance {
     return reason === undefined ? { status: 'ok' } : { status: 'unavailable', reason };
   });
   admin.get('/health', async () => ({ status: unreadyReason(deps) === undefined ? 'healthy' : 'unhealthy' }));
-  admin.get('/pools', async () => [...snapshot().states.values()].flatMap(describePool));
+  admin.get('/pools', async () => [...snapshot().states.values()].flatMap((state) => describePool(state, deps.now())));
   admin.get<{ Params: { namespace: string; name: string } }>('/pools/:namespace/:name', async (request, reply) => {
     const { namespace, name } = request.params;
     const state = snapshot().states.get(`LLMPool/${namespace}/${name}`);
-    return state === undefined ? notFound(reply, `pool '${namespace}/${name}'`) : describePool(state)[0];
+    return state === undefined ? notFound(reply, `pool '${namespace}/${name}'`) : describePool(state, deps.now())[0];
   });
   admin.get('/instances', async () => listInstances(snapshot()));
   admin.get<{ Params: { name: string } }>('/instances/:name', async (request, reply) => {
@@ -43,7 +49,19 @@ export function createAdmin(deps: AdminDeps): FastifyInstance {
     const state = matchInstance(snapshot(), name);
     return state === undefined ? notFound(reply, `instance '${name}'`) : describeInstance(state)[0];
   });
+  admin.get('/explain', async (request, reply) => {
+    const { model = '', ...given } = Object.fromEntries(new URLSearchParams(request.url.split('?')[1]));
+    if (model === '') {
+      reply.code(400);
+      return {
+        error: { message: 'Say whose call to explain: /explain?model=NAME, and headers or fields as key=value' },
+      };
+    }
+    const facts = new Map(Object.entries(given).map(([key, value]) => [key.toLowerCase(), value]));
+    return explain(snapshot(), model, facts, deps) ?? notFound(reply, `model ${echo(model)}`);
+  });
   admin.get<{ Querystring: { watch?: string } }>('/config', async (request, reply) => {
+    reply.header(PROXY_ID_HEADER, deps.proxyId);
     if (request.query.watch !== 'true') return { source: documents.source() ?? null, documents: documents.reports() };
     reply.type('application/x-ndjson');
     return watchStream(documents, deps.heartbeatMs, (end) => request.raw.on('close', end));

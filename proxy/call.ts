@@ -26,16 +26,13 @@ export function endCall(call: Call, why: CallEnd): void {
   undo?.();
 }
 
-/** A pause that ends early when the call ends. */
-export function pause(call: Call, ms: number): Promise<void> {
-  if (call.ended !== undefined) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      call.undo = undefined;
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    call.undo = done;
-  });
+/** Goes on after a pause, or once the call ends. */
+export function pause(call: Call, ms: number, goOn: () => void): void {
+  const done = (): void => {
+    clearTimeout(timer);
+    call.undo = undefined;
+    goOn();
+  };
+  const timer = setTimeout(done, ms);
+  call.undo = done;
 }

@@ -1,5 +1,6 @@
 import type { LookupFunction } from 'node:net';
 import { startAtRandomPhase } from './balance/phase.ts';
+import { hashOf } from './balance/rendezvous.ts';
 import type { OwnerInput } from './config/documents.ts';
 import {
   type BackendDocument,
@@ -10,8 +11,9 @@ import {
   type SecretValue,
   type Setting,
 } from './config/schema.ts';
-import type { Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from './pool.ts';
-import { type ConnectionSettings, createConnections, sameSettings } from './upstream/connections.ts';
+import type { Access, Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from './pool.ts';
+import type { ConnectionSettings, Connections } from './upstream/http1/connection.ts';
+import { createConnections, sameSettings } from './upstream/http1/connections.ts';
 
 /** What compile needs besides the documents: all of it fixed for the life of the process. */
 export interface CompileDeps {
@@ -33,7 +35,7 @@ export function compilePool(input: Loaded, state: PoolState, deps: CompileDeps):
   const known = new Map<string, EndpointState>();
   const build = (backend: BackendDocument): Backend => compileBackend(backend, input, state, known, deps);
   const tiers = document.kind === 'LLMPool' ? tiersOf(document, build) : tiersOfInstance(document, build);
-  const pool: Pool = { ...headOf(input), ...ruleOf(document), tiers };
+  const pool: Pool = { ...headOf(input), ...ruleOf(input), tiers };
   adopt(pool, state, known, deps);
   return pool;
 }
@@ -44,42 +46,52 @@ function headOf(input: Loaded): Pick<Pool, 'kind' | 'namespace' | 'name' | 'key'
   return { kind, namespace, name, key: `${namespace}/${name}`, revision };
 }
 
-function ruleOf(document: PoolDocument | InstanceDocument): Omit<Pool, 'tiers' | keyof ReturnType<typeof headOf>> {
-  const { queue, retry, maxConcurrent = Number.POSITIVE_INFINITY } = document;
-  const shared = { queue, retry: { attempts: retry.attempts, backoffMs: retry.backoffMs }, maxConcurrent };
+type Rule = Omit<Pool, 'tiers' | keyof ReturnType<typeof headOf>>;
+
+function ruleOf({ document, clients }: Loaded): Rule {
+  const { queue, retry, ejection, healthCheck, limits, maxConcurrent = Number.POSITIVE_INFINITY } = document;
+  const shared = {
+    ...{ queue, retry, ejection, healthCheck, maxConcurrent },
+    limits: limits === undefined ? undefined : { pool: limits.pool ?? {}, perClient: limits.perClient ?? {} },
+    access: document.access === undefined ? undefined : { clients: clientsByKey(clients) },
+  };
   if (document.kind === 'LLMPool') {
-    const { strategy } = document;
-    if (strategy === 'LeastRequest' || strategy === 'PrefixHash') throw new Error(`strategy: ${strategy} is not known`);
-    return {
-      ...shared,
-      models: document.models,
-      firstModel: document.firstModel,
-      strategy,
-      timeouts: document.timeouts,
-    };
+    const { models, firstModel, strategy, timeouts, prefixHash, affinity } = document;
+    const affinityHeader = affinity?.header.toLowerCase() ?? '';
+    return { ...shared, models, firstModel, strategy, timeouts, prefixHash, affinityHeader };
   }
-  const { instanceName, named, model, protocol, timeouts } = document;
+  const { instanceName, named, model, protocol, timeouts, maxBatch } = document;
   if (protocol === 'GRPC') throw new Error('protocol: GRPC is not known');
   return {
     ...shared,
     models: named ? [instanceName] : [],
     firstModel: model ?? instanceName,
     strategy: 'RoundRobin',
+    affinityHeader: '',
+    prefixHash: NO_PREFIX_HASH,
     timeouts: { ...timeouts, firstByteMs: 0 },
-    instance: { instanceName, model: document.modelRouted ? model : undefined, protocol },
+    instance: { instanceName, model: document.modelRouted ? model : undefined, protocol, maxBatch },
   };
+}
+
+const NO_PREFIX_HASH = { loadFactorPercent: 100, prefixBytes: 0 };
+
+function clientsByKey(clients: Readonly<Record<string, string>> | undefined): Access['clients'] {
+  return clients === undefined ? undefined : new Map(Object.entries(clients).map(([client, key]) => [key, client]));
 }
 
 function tiersOf(document: PoolDocument, build: (backend: BackendDocument) => Backend): Tier[] {
   const numbers = [...new Set(document.backends.map(({ tier }) => tier))].sort((a, b) => a - b);
-  return numbers.map((tier) => ({
-    tier,
-    backends: document.backends.filter((backend) => backend.tier === tier).map(build),
-  }));
+  return numbers.map((tier) => tierOf(tier, document.backends.filter((backend) => backend.tier === tier).map(build)));
 }
 
 function tiersOfInstance(document: InstanceDocument, build: (backend: BackendDocument) => Backend): Tier[] {
-  return document.backend === undefined ? [] : [{ tier: 0, backends: [build(document.backend)] }];
+  return document.backend === undefined ? [] : [tierOf(0, [build(document.backend)])];
+}
+
+function tierOf(tier: number, backends: readonly Backend[]): Tier {
+  const open = backends.filter(({ weight }) => weight > 0);
+  return { tier, backends, endpoints: open.flatMap(({ endpoints }) => endpoints) };
 }
 
 function compileBackend(
@@ -91,7 +103,7 @@ function compileBackend(
 ): Backend {
   const { name, weight, model, modelMap, maxConcurrent = Number.POSITIVE_INFINITY } = document;
   const resolved = (setting: Setting): string => settingValue(setting, input.credentials, name);
-  const places: Omit<Endpoint, 'backend'>[] = [];
+  const places: Omit<Endpoint, 'backend' | 'weight'>[] = [];
   const unready: string[] = [];
   for (const place of placesOf(document, input.endpoints)) {
     const { host, origin, address, basePath, ready } = place;
@@ -117,7 +129,7 @@ function compileBackend(
     unready,
     state: state.backends.get(`${document.tier}/${name}`) ?? { currentWeight: 0, nextEndpoint: 0 },
   };
-  for (const place of places) endpoints.push({ backend, ...place });
+  for (const place of places) endpoints.push({ backend, weight: weight / places.length, ...place });
   return backend;
 }
 
@@ -168,9 +180,16 @@ function endpointStateOf(
 ): EndpointState {
   const before = known.get(identity) ?? state.endpoints.get(identity);
   const kept = before !== undefined && sameSettings(before.connections.settings, settings);
-  const after = kept ? before : { inFlight: 0, connections: createConnections(settings) };
+  const after = kept ? before : createEndpointState(identity, createConnections(settings));
   known.set(identity, after);
   return after;
+}
+
+function createEndpointState(identity: string, connections: Connections): EndpointState {
+  return {
+    ...{ inFlight: 0, restUntil: 0, restReason: 'failures', isProbing: false, failures: 0, ejections: 0 },
+    ...{ isHealthy: true, contraryChecks: 0, nextCheckAt: 0, recoveredAt: 0, hash: hashOf(identity), connections },
+  };
 }
 
 function settingValue(setting: Setting, credentials: Readonly<Record<string, string>>, backend: string): string {

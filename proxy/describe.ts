@@ -1,5 +1,6 @@
 import type { Backend, Pool, PoolState } from './pool.ts';
 import type { Snapshot } from './snapshot.ts';
+import { stateOf } from './upstream/rest.ts';
 
 /** `/pools` and `/instances`: what is served, as the request path sees it at this moment. */
 
@@ -20,7 +21,7 @@ export interface EndpointView {
   readonly weight: number;
   /** Of its tier's calls, 0 to 1. */
   readonly share: number;
-  readonly state: 'ready' | 'unhealthy';
+  readonly state: 'ready' | 'cooling' | 'ejected' | 'unhealthy';
   readonly reason: string;
   readonly inFlight: number;
   readonly cooldownSeconds: number;
@@ -35,13 +36,13 @@ export interface InstanceView {
 }
 
 /** One view, or none for an instance or a pool that is gone. */
-export function describePool(state: PoolState): PoolView[] {
+export function describePool(state: PoolState, now: number): PoolView[] {
   const pool = state.current;
   if (pool?.kind !== 'LLMPool') return [];
   const { namespace, name, models, revision } = pool;
-  const { inFlight, waiters } = state;
+  const { inFlight, queue } = state;
   return [
-    { namespace, name, models, revision, queue: { depth: waiters.size }, inFlight, endpoints: endpointsOf(pool) },
+    { namespace, name, models, revision, queue: { depth: queue.size }, inFlight, endpoints: endpointsOf(pool, now) },
   ];
 }
 
@@ -57,24 +58,29 @@ export function describeInstance({ current }: PoolState): InstanceView[] {
   return [{ name: instanceName, model, protocol, status: endpoints > 0 ? 'running' : 'unavailable', endpoints }];
 }
 
-function endpointsOf(pool: Pool): EndpointView[] {
+function endpointsOf(pool: Pool, now: number): EndpointView[] {
   return pool.tiers.flatMap(({ tier, backends }) => {
     const total = backends.reduce((sum, backend) => sum + (backend.endpoints.length > 0 ? backend.weight : 0), 0);
-    return backends.flatMap((backend) => viewsOf(backend, tier, total === 0 ? 0 : backend.weight / total));
+    return backends.flatMap((backend) => viewsOf(backend, tier, total === 0 ? 0 : backend.weight / total, now));
   });
 }
 
-function viewsOf({ name, weight, endpoints, unready }: Backend, tier: number, ofTier: number): EndpointView[] {
-  const shared = { backend: name, tier, weight, cooldownSeconds: 0 };
+function viewsOf(
+  { name, weight, endpoints, unready }: Backend,
+  tier: number,
+  ofTier: number,
+  now: number,
+): EndpointView[] {
+  const shared = { backend: name, tier, weight };
   const share = endpoints.length === 0 ? 0 : ofTier / endpoints.length;
   return [
     ...endpoints.map(({ address, state }) => ({
-      ...{ ...shared, address, share },
-      ...{ state: 'ready' as const, reason: '', inFlight: state.inFlight },
+      ...{ ...shared, address, share, inFlight: state.inFlight },
+      ...stateOf(state, now),
     })),
     ...unready.map((address) => ({
-      ...{ ...shared, address, share: 0 },
-      ...{ state: 'unhealthy' as const, reason: 'not ready', inFlight: 0 },
+      ...{ ...shared, address, share: 0, inFlight: 0, cooldownSeconds: 0 },
+      ...{ state: 'unhealthy' as const, reason: 'not ready' },
     })),
   ];
 }

@@ -7,17 +7,20 @@ export interface Match {
   readonly asked: string;
 }
 
+/** Whether the caller's key opens a pool. */
+export type MayUse = (pool: Pool) => boolean;
+
 const PREFIX = 'proxy-';
 
 /**
  * An exact `namespace/name` beats a name beats a model id beats the catch-all; `proxy-MODEL` means MODEL where nothing
  * has that very name.
  */
-export function matchModel(snapshot: Snapshot, model: string): Match | undefined {
-  const exact = lookUp(snapshot, model);
+export function matchModel(snapshot: Snapshot, model: string, mayUse: MayUse): Match | undefined {
+  const exact = lookUp(snapshot, model, mayUse);
   if (exact !== undefined) return { state: exact, asked: model };
   const asked = model.startsWith(PREFIX) ? model.slice(PREFIX.length) : model;
-  const state = asked === model ? undefined : lookUp(snapshot, asked);
+  const state = asked === model ? undefined : lookUp(snapshot, asked, mayUse);
   if (state !== undefined) return { state, asked };
   return snapshot.catchAll === undefined ? undefined : { state: snapshot.catchAll, asked };
 }
@@ -28,12 +31,15 @@ export function matchInstance(snapshot: Snapshot, name: string): PoolState | und
   return found?.current === undefined ? undefined : found;
 }
 
-function lookUp(snapshot: Snapshot, model: string): PoolState | undefined {
-  return snapshot.byPath.get(model) ?? snapshot.byName.get(model) ?? nextRunning(snapshot, model);
+function lookUp(snapshot: Snapshot, model: string, mayUse: MayUse): PoolState | undefined {
+  return snapshot.byPath.get(model) ?? snapshot.byName.get(model) ?? nextRunning(snapshot, model, mayUse);
 }
 
-/** Instances that share a model id take turns; one without a ready endpoint is passed over while another has one. */
-function nextRunning(snapshot: Snapshot, model: string): PoolState | undefined {
+/**
+ * Instances that share a model id take turns; one without a ready endpoint, or that the caller may not use, is passed
+ * over while there is another.
+ */
+function nextRunning(snapshot: Snapshot, model: string, mayUse: MayUse): PoolState | undefined {
   const group = snapshot.byModelId.get(model);
   if (group === undefined) return undefined;
   const { states } = group;
@@ -41,7 +47,7 @@ function nextRunning(snapshot: Snapshot, model: string): PoolState | undefined {
   group.turn = (first + 1) % states.length;
   for (let step = 0; step < states.length; step += 1) {
     const state = states[(first + step) % states.length];
-    if (state?.current !== undefined && isRunning(state.current)) return state;
+    if (state?.current !== undefined && isRunning(state.current) && mayUse(state.current)) return state;
   }
   return states[first];
 }

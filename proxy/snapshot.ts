@@ -1,3 +1,6 @@
+import { createLimitState } from './admit/limits.ts';
+import { createQueue } from './admit/queue.ts';
+import { createRetryBudget } from './admit/retry-budget.ts';
 import { type CompileDeps, compilePool } from './compile.ts';
 import type { OwnerInput } from './config/documents.ts';
 import { ownerKey } from './config/schema.ts';
@@ -93,7 +96,11 @@ function emptyState(key: string): PoolState {
     key,
     current: undefined,
     inFlight: 0,
-    waiters: new Set(),
+    queue: createQueue(),
+    retries: createRetryBudget(),
+    limits: createLimitState(key),
+    conversations: new Map(),
+    maxBatch: undefined,
     backends: new Map(),
     endpoints: new Map(),
     series: createSeries(),

@@ -1,23 +1,30 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync, randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
+import { getHeapStatistics } from 'node:v8';
 import type { Address, Cidr } from '../program/flag-values.ts';
 import type { ProgramLog } from '../program/log.ts';
+import { version } from '../program/version.ts';
 import { createAdmin } from './admin.ts';
-import { wakeWaiters } from './admit/seat.ts';
+import { createOverload, OVERLOAD } from './admit/overload.ts';
+import { wake } from './admit/queue.ts';
 import { createDocuments, type Documents } from './config/documents.ts';
 import { createUpstreamRules } from './config/upstream-address.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
 import { createDrain } from './http/drain.ts';
 import { type HttpDeps, handle } from './http/handle.ts';
 import { createHttpServer } from './http/server.ts';
+import { createTraceparents } from './http/trace.ts';
 import { createRegistry } from './metrics/registry.ts';
 import { createProxySeries } from './metrics/series.ts';
+import { createShares } from './shares.ts';
 import { createSnapshots } from './snapshot.ts';
 import { TIMES, type Times } from './times.ts';
 import { followTls, readTls, type TlsFiles } from './tls.ts';
 import { guardedLookup } from './upstream/guarded-lookup.ts';
+import { createHttpCheck } from './upstream/health-check.ts';
+import { createHealthChecks } from './upstream/health-checks.ts';
 
 export interface ProxyOptions {
   readonly httpAddress: Address;
@@ -51,8 +58,20 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const series = createProxySeries();
   const refuseHost = createUpstreamRules({ ...options, allow: options.allowUpstream });
   const lookup = guardedLookup(refuseHost);
-  const snapshots = createSnapshots({ random: Math.random, lookup, refuseHost }, wakeWaiters);
+  const proxyId = randomUUID();
+  const shares = createShares(proxyId);
+  const world = { now: () => performance.now(), random: Math.random, shareOf: shares.of };
+  const checks = createHealthChecks({
+    ...world,
+    check: createHttpCheck(version()),
+    wake: (state) => wake(state.queue),
+  });
+  const snapshots = createSnapshots({ random: Math.random, lookup, refuseHost }, (state) => {
+    checks.follow(state);
+    wake(state.queue);
+  });
   const documents = createDocuments({ apply: snapshots.load, changed: snapshots.publish, log });
+  documents.watchProxies(shares.update);
   let draining = false;
 
   const tls = options.tls === undefined ? undefined : await readTls(options.tls);
@@ -60,20 +79,22 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const server = createHttpServer((req, res) => handle(deps, req, res), times, tls);
   const drainHttp = createDrain(server);
   const tooOld = limitConnectionAge(server, options.maxConnectionAgeMs, Math.random);
+  const overload = createOverload({ ...OVERLOAD, now: world.now, ...heap() });
   const deps: HttpDeps = {
+    ...{ ...world, nowEpochMs: Date.now, overload },
     snapshot: snapshots.current,
     limits: { ...options, times },
     held: { total: 0 },
     series,
-    random: Math.random,
     newId: requestIds(randomBytes(8).toString('hex')),
+    newTraceparent: createTraceparents(randomFillSync),
     closes: (req) => draining || tooOld(req),
     logLine: log.line,
     logError: (error, requestId) => log.error({ err: error, id: requestId }, 'a request failed in an unforeseen way'),
   };
-  const registry = createRegistry({ snapshot: snapshots.current, series, documents });
+  const registry = createRegistry({ snapshot: snapshots.current, series, documents, now: world.now });
   const admin = createAdmin({
-    ...{ snapshot: snapshots.current, documents, registry, heartbeatMs: times.heartbeatMs },
+    ...{ snapshot: snapshots.current, documents, registry, heartbeatMs: times.heartbeatMs, proxyId, ...world },
     isServing: () => !draining,
   });
 
@@ -93,6 +114,8 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const drain = async (): Promise<void> => {
     draining = true;
     renewal?.stop();
+    checks.stop();
+    overload.stop();
     await drainHttp(options.drainTimeoutMs);
     documents.close();
     await admin.close();
@@ -106,6 +129,14 @@ function requestIds(prefix: string): () => string {
   return () => {
     count += 1;
     return `${prefix}-${count.toString(36)}`;
+  };
+}
+
+/** Of V8, in bytes. */
+function heap(): { heapUsed: () => number; heapLimit: number } {
+  return {
+    heapUsed: () => getHeapStatistics().used_heap_size,
+    heapLimit: getHeapStatistics().heap_size_limit,
   };
 }
 

@@ -1,7 +1,8 @@
 import { choose } from '../balance/choose.ts';
 import type { Call } from '../call.ts';
 import { ProxyError } from '../errors.ts';
-import type { Endpoint, EndpointState, PoolState, Waiter } from '../pool.ts';
+import type { Endpoint, EndpointState, PoolState } from '../pool.ts';
+import { joinAgain, joinLane, leaveQueue, wake } from './queue.ts';
 
 /**
  * What a request holds of a pool: one slot of the pool from its first attempt to its end, one slot of an endpoint for
@@ -9,36 +10,73 @@ import type { Endpoint, EndpointState, PoolState, Waiter } from '../pool.ts';
  */
 export interface Seat {
   readonly state: PoolState;
+  /** Whose turn in the queue it takes. */
+  readonly client: string;
+  /** Hash of the conversation it belongs to; undefined: none. */
+  readonly conversation: number | undefined;
+  /** Hash of what calls with the same beginning share; undefined: nothing. */
+  readonly prefixKey: number | undefined;
   /** Endpoints that failed this request; not chosen again. */
   readonly tried: EndpointState[];
+  /** How many full tiers it may pass over, for the time it has waited. */
+  spills: number;
   holdsPool: boolean;
   held: EndpointState | undefined;
+  /** It is the one call that tries an endpoint after its rest. */
+  isProbe: boolean;
 }
 
-export function createSeat(state: PoolState): Seat {
-  return { state, tried: [], holdsPool: false, held: undefined };
+/** What admission reads of the world. */
+export interface AdmitDeps {
+  /** Monotonic, in milliseconds. */
+  readonly now: () => number;
+  readonly random: () => number;
+  /** This proxy's part of a limit that all proxies keep together. */
+  readonly shareOf: (limit: number) => number;
 }
+
+export function createSeat(
+  state: PoolState,
+  { client, conversation, prefixKey }: Pick<Seat, 'client' | 'conversation' | 'prefixKey'>,
+): Seat {
+  return {
+    ...{ state, client, conversation, prefixKey, tried: [], spills: 0 },
+    ...{ holdsPool: false, held: undefined, isProbe: false },
+  };
+}
+
+/** An endpoint; undefined where none is left that this request has not tried, and when the call has ended. */
+export type OnSeat = (endpoint: Endpoint | undefined) => void;
 
 /**
- * An endpoint with a slot on it, at once where one is free; else first come, first served within `queue`. Undefined
- * where no endpoint is left that this request has not tried.
- * @throws ProxyError queue_full or queue_timeout; and resolves undefined when the call ends meanwhile.
+ * An endpoint with a slot on it, at once where one is free (`undefined`: none is left to try); else `waits`: fair over
+ * clients, within `queue`, and `onSeat` or `onRefused` (queue_timeout) is called later, once.
+ * @throws ProxyError queue_full.
  */
-export function takeSeat(seat: Seat, call: Call): Endpoint | undefined | Promise<Endpoint | undefined> {
+export function takeSeat(
+  seat: Seat,
+  call: Call,
+  deps: AdmitDeps,
+  onSeat: OnSeat,
+  onRefused: (error: ProxyError) => void,
+): Endpoint | undefined | 'waits' {
   // Whoever holds the pool's slot already came before all who wait, and may be what the first of them waits for.
-  if (seat.state.waiters.size === 0 || seat.holdsPool) {
-    const endpoint = tryTake(seat);
+  if (seat.state.queue.size === 0 || seat.holdsPool) {
+    const endpoint = tryTake(seat, deps);
     if (endpoint !== 'busy') return endpoint;
   }
-  return waitForSeat(seat, call);
+  waitForSeat(seat, call, deps, onSeat, onRefused);
+  return 'waits';
 }
 
 /** Gives the endpoint's slot back; the pool's stays until `leave`. */
 export function standUp(seat: Seat): void {
   if (seat.held === undefined) return;
   seat.held.inFlight -= 1;
+  if (seat.isProbe) seat.held.isProbing = false;
+  seat.isProbe = false;
   seat.held = undefined;
-  wakeWaiters(seat.state);
+  wake(seat.state.queue);
 }
 
 /** Gives everything back. */
@@ -47,84 +85,89 @@ export function leave(seat: Seat): void {
     seat.holdsPool = false;
     seat.state.inFlight -= 1;
   }
-  if (seat.held !== undefined) {
-    seat.held.inFlight -= 1;
-    seat.held = undefined;
-  }
-  wakeWaiters(seat.state);
+  if (seat.held === undefined) wake(seat.state.queue);
+  else standUp(seat);
 }
 
-/** Lets those at the head of the queue look again: after a slot came free, and after a reload. */
-export function wakeWaiters(state: PoolState): void {
-  for (const waiter of state.waiters) {
-    if (!waiter.wake()) return;
-  }
-}
-
-function tryTake(seat: Seat): Endpoint | 'busy' | undefined {
+function tryTake(seat: Seat, deps: AdmitDeps): Endpoint | 'busy' | undefined {
   const { state } = seat;
   const pool = state.current;
   if (pool === undefined) return undefined;
-  if (!seat.holdsPool && state.inFlight >= pool.maxConcurrent) return 'busy';
-  const choice = choose(pool, seat.tried);
+  if (!seat.holdsPool && state.inFlight >= deps.shareOf(pool.maxConcurrent)) return 'busy';
+  const now = deps.now();
+  const choice = choose(pool, seat, now, deps);
   if (choice === 'busy') return 'busy';
   if (choice === 'none') return undefined;
   if (!seat.holdsPool) {
     seat.holdsPool = true;
     state.inFlight += 1;
   }
-  seat.held = choice.state;
-  choice.state.inFlight += 1;
+  const taken = choice.state;
+  seat.held = taken;
+  taken.inFlight += 1;
+  if (taken.restUntil !== 0) {
+    taken.isProbing = true;
+    seat.isProbe = true;
+  }
   return choice;
 }
 
-function waitForSeat(seat: Seat, call: Call): Promise<Endpoint | undefined> {
-  const { state } = seat;
-  const queue = state.current?.queue ?? { maxDepth: 0, timeoutMs: 0 };
-  if (state.waiters.size >= queue.maxDepth && !seat.holdsPool) {
-    throw new ProxyError('queue_full', `The queue of pool '${state.key}' is full (${queue.maxDepth} waiting)`, {
+function waitForSeat(
+  seat: Seat,
+  call: Call,
+  deps: AdmitDeps,
+  onSeat: OnSeat,
+  onRefused: (error: ProxyError) => void,
+): void {
+  const { state, client } = seat;
+  const { queue } = state;
+  const { maxDepth = 0, timeoutMs = 0, spillAfterMs = 0 } = state.current?.queue ?? {};
+  if (queue.size >= maxDepth && !seat.holdsPool) {
+    throw new ProxyError('queue_full', `The queue of pool '${state.key}' is full (${maxDepth} waiting)`, {
       retryAfterSeconds: waitSeconds(state),
     });
   }
-  return new Promise((resolve, reject) => {
-    const done = (): void => {
-      state.waiters.delete(waiter);
-      clearTimeout(timer);
-      call.undo = undefined;
-    };
-    const waiter = {
-      wake: (): boolean => {
-        const endpoint = tryTake(seat);
-        if (endpoint === 'busy') return false;
-        done();
-        resolve(endpoint);
-        return true;
-      },
-    };
-    const timeout = (): void => {
-      done();
-      const message = `No slot of pool '${state.key}' came free within ${queue.timeoutMs} ms`;
-      reject(new ProxyError('queue_timeout', message, { retryAfterSeconds: waitSeconds(state) }));
-    };
-    const timer = queue.timeoutMs === 0 ? undefined : setTimeout(timeout, queue.timeoutMs);
-    call.undo = () => {
-      done();
-      resolve(undefined);
-    };
-    enqueue(seat, waiter);
-  });
+  const done = (): void => {
+    leaveQueue(queue, client, waiter);
+    clearTimeout(timer);
+    clearTimeout(spillTimer);
+    call.undo = undefined;
+  };
+  const waiter = (): boolean => {
+    const endpoint = tryTake(seat, deps);
+    if (endpoint === 'busy') return false;
+    done();
+    // The slot is its own already; whoever gives slots back is not made to wait for what the call does next.
+    queueMicrotask(() => onSeat(endpoint));
+    return true;
+  };
+  const spill = (): void => {
+    seat.spills += 1;
+    if (waiter() || seat.spills >= tiersOf(state) - 1) return;
+    spillTimer = setTimeout(spill, spillAfterMs);
+  };
+  let spillTimer: NodeJS.Timeout | undefined;
+  const timer = timeoutMs === 0 ? undefined : setTimeout(timeout, timeoutMs);
+  function timeout(): void {
+    done();
+    const message = `No slot of pool '${state.key}' came free within ${timeoutMs} ms`;
+    onRefused(new ProxyError('queue_timeout', message, { retryAfterSeconds: waitSeconds(state) }));
+  }
+  call.undo = () => {
+    done();
+    onSeat(undefined);
+  };
+  if (seat.holdsPool) joinAgain(queue, waiter);
+  else joinLane(queue, client, waiter);
+  if (seat.spills < tiersOf(state) - 1) spillTimer = setTimeout(spill, spillAfterMs);
 }
 
-/** At the end; but before all others for who holds the pool's slot, or they could wait for each other. */
-function enqueue({ state: { waiters }, holdsPool }: Seat, waiter: Waiter): void {
-  const behind = holdsPool ? [...waiters] : [];
-  if (holdsPool) waiters.clear();
-  waiters.add(waiter);
-  for (const other of behind) waiters.add(other);
+function tiersOf({ current }: PoolState): number {
+  return current?.tiers.length ?? 0;
 }
 
 /** How long the queue takes to empty at the pace of late: those waiting, over those served at a time, in seconds. */
 export function waitSeconds(state: PoolState): number {
-  const turns = (state.waiters.size + 1) / Math.max(1, state.inFlight);
+  const turns = (state.queue.size + 1) / Math.max(1, state.inFlight);
   return Math.max(1, Math.ceil(turns * state.meanSeconds));
 }

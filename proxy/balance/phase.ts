@@ -7,10 +7,12 @@ import { STRATEGIES } from './strategies.ts';
  */
 export function startAtRandomPhase(pool: Pool, random: () => number): void {
   const always = (): boolean => true;
-  for (const { backends } of pool.tiers) {
+  const pick = { pool, prefixKey: undefined, random };
+  for (const tier of pool.tiers) {
+    const { backends } = tier;
     const period = backends.reduce((sum, backend) => sum + backend.weight, 0);
     const picks = Math.floor(random() * Math.min(period, MAX_PERIOD));
-    for (let n = 0; n < picks; n += 1) STRATEGIES[pool.strategy](backends, always);
+    for (let n = 0; n < picks; n += 1) STRATEGIES[pool.strategy](tier, always, pick);
     for (const backend of backends) backend.state.nextEndpoint = Math.floor(random() * MAX_PERIOD);
   }
 }

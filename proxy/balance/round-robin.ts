@@ -1,13 +1,10 @@
-import type { Backend } from '../pool.ts';
+import type { Backend, Endpoint, Tier } from '../pool.ts';
 import { pickSmooth } from './weighted.ts';
 
 /** Weight 0 still drains. */
 const oneEach = (backend: Backend): number => (backend.weight === 0 ? 0 : 1);
 
 /** Each backend in turn, whatever its weight. */
-export function roundRobin(
-  backends: readonly Backend[],
-  isAvailable: (backend: Backend) => boolean,
-): Backend | undefined {
-  return pickSmooth(backends, isAvailable, oneEach);
+export function roundRobin({ backends }: Tier, isUsable: (endpoint: Endpoint) => boolean): Endpoint | undefined {
+  return pickSmooth(backends, isUsable, oneEach);
 }

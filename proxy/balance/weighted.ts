@@ -1,4 +1,5 @@
-import type { Backend } from '../pool.ts';
+import type { Backend, Endpoint, Tier } from '../pool.ts';
+import { endTurn, nextInTurn } from './in-turn.ts';
 
 /**
  * Smooth weighted round robin (nginx): every backend that can be had gains its weight, the largest wins and pays the
@@ -7,27 +8,30 @@ import type { Backend } from '../pool.ts';
  */
 export function pickSmooth(
   backends: readonly Backend[],
-  isAvailable: (backend: Backend) => boolean,
+  isUsable: (endpoint: Endpoint) => boolean,
   weightOf: (backend: Backend) => number,
-): Backend | undefined {
+): Endpoint | undefined {
   let best: Backend | undefined;
+  let endpointOfBest: Endpoint | undefined;
   let total = 0;
   for (const backend of backends) {
     const weight = weightOf(backend);
-    if (weight === 0 || !isAvailable(backend)) continue;
+    if (weight === 0) continue;
+    const endpoint = nextInTurn(backend, isUsable);
+    if (endpoint === undefined) continue;
     total += weight;
     backend.state.currentWeight += weight;
-    if (best === undefined || backend.state.currentWeight > best.state.currentWeight) best = backend;
+    if (best !== undefined && backend.state.currentWeight <= best.state.currentWeight) continue;
+    best = backend;
+    endpointOfBest = endpoint;
   }
-  if (best !== undefined) best.state.currentWeight -= total;
-  return best;
+  if (best === undefined || endpointOfBest === undefined) return undefined;
+  best.state.currentWeight -= total;
+  return endTurn(endpointOfBest);
 }
 
 const ownWeight = (backend: Backend): number => backend.weight;
 
-export function weighted(
-  backends: readonly Backend[],
-  isAvailable: (backend: Backend) => boolean,
-): Backend | undefined {
-  return pickSmooth(backends, isAvailable, ownWeight);
+export function weighted({ backends }: Tier, isUsable: (endpoint: Endpoint) => boolean): Endpoint | undefined {
+  return pickSmooth(backends, isUsable, ownWeight);
 }

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from '../../program/log.ts';
 import type { Documents } from './documents.ts';
 import { readLastGood, restoreLastGood } from './last-good.ts';
+import { readLastProxies, restoreLastProxies } from './last-proxies.ts';
 
 /** What was read through the API until now. */
 export interface ReadSoFar {
@@ -34,7 +35,7 @@ export function startFallback(options: FallbackOptions): Fallback {
   let work = Promise.resolve();
 
   const fallBack = async (): Promise<void> => {
-    const saved = await readLastGood(snapshotDir, log);
+    const [saved, proxies] = await Promise.all([readLastGood(snapshotDir, log), readLastProxies(snapshotDir, log)]);
     if (isOver) return;
     const fields = { answerWithinMs, dir: snapshotDir, documents: saved?.length ?? 0 };
     if (saved === undefined) {
@@ -45,7 +46,7 @@ export function startFallback(options: FallbackOptions): Fallback {
       return;
     }
     log.warn(fields, 'the API server has not answered yet; serving the last good documents');
-    restored = restoreLastGood(saved, documents);
+    restored = new Set([...restoreLastGood(saved, documents), ...restoreLastProxies(proxies, documents)]);
     documents.settle('snapshot');
     // They are whole only together: what was read already, of some kinds, counts from the turn after.
     await nextTurn();

@@ -6,6 +6,7 @@ import { createLedger, type Ledger } from './ledger.ts';
 import { createOwners, type OwnerRecord, type Owners, type Stray } from './owners.ts';
 import { accessSecretOf, type Clients, type SecretData, type UserSecret } from './pair.ts';
 import { parsePublished, type Refusal } from './parse.ts';
+import { createProxyList, type ProxiesListener, type ProxyList } from './proxy-list.ts';
 import type { ConfigReport, Owner } from './schema.ts';
 import { createWaits } from './waits.ts';
 import { createWantsTally, type Wants, type WantsTally } from './wants.ts';
@@ -61,6 +62,10 @@ export interface Documents {
   readonly records: ReadonlyMap<string, OwnerRecord>;
   /** Called after each change with the owners of which something else is served now. */
   readonly watchServed: (listener: (owners: readonly Owner[]) => void) => () => void;
+  /** The ids of the ready proxies by rank; empty where no list is published. It is nobody's: no report tells of it. */
+  readonly proxies: () => readonly string[];
+  /** Called at once whenever another list counts. */
+  readonly watchProxies: (listener: ProxiesListener) => () => void;
   /** Nothing is served or said any more, whatever is still put. */
   readonly close: () => void;
 }
@@ -83,6 +88,7 @@ export function createDocuments(options: DocumentsOptions): Documents {
   const secrets = new Map<string, UserSecret | undefined>();
   const dirty = new Set<OwnerRecord>();
   const servedListeners = new Set<(owners: readonly Owner[]) => void>();
+  const proxyList = createProxyList(log);
   const ready = Promise.withResolvers<void>();
   let turn: NodeJS.Immediate | undefined;
   let source: ConfigSource | undefined;
@@ -145,7 +151,7 @@ export function createDocuments(options: DocumentsOptions): Documents {
   });
 
   return {
-    ...createIntake(owners, tally, ledger, log),
+    ...createIntake(owners, tally, ledger, proxyList, log),
     putSecret,
     settle: (from = 'folder') => {
       if (source === from) return;
@@ -167,6 +173,8 @@ export function createDocuments(options: DocumentsOptions): Documents {
       servedListeners.add(listener);
       return () => servedListeners.delete(listener);
     },
+    proxies: proxyList.ids,
+    watchProxies: proxyList.watch,
     close: () => {
       isClosed = true;
       clearImmediate(turn);
@@ -188,6 +196,7 @@ function createIntake(
   owners: Owners,
   tally: WantsTally,
   ledger: Ledger,
+  proxyList: ProxyList,
   log: Log,
 ): Pick<Documents, 'put' | 'remove' | 'fail'> {
   const texts = new Map<string, string>();
@@ -196,7 +205,13 @@ function createIntake(
     if (texts.get(source) === text) return;
     texts.set(source, text);
     const result = parsePublished(text);
+    if ('proxies' in result) {
+      forget(source);
+      proxyList.put(source, result.proxies);
+      return;
+    }
     if ('parsed' in result) {
+      proxyList.remove(source);
       const { document } = result.parsed;
       owners.put(source, result.parsed);
       tally.set(source, 'of' in document ? undefined : document);
@@ -206,6 +221,10 @@ function createIntake(
   };
 
   const refuse = (source: string, refusal: Refusal, owner?: Owner): void => {
+    if (refusal.isProxies || proxyList.has(source)) {
+      proxyList.refuse(source, refusal.message);
+      return;
+    }
     const before = owners.strays.get(source)?.message;
     owners.refuse(source, refusal, owner);
     const stray = owners.strays.get(source);
@@ -219,10 +238,15 @@ function createIntake(
     refuse(source, { revision: '', message: problem, owner });
   };
 
-  const remove = (source: string): void => {
-    texts.delete(source);
+  const forget = (source: string): void => {
     owners.remove(source);
     tally.set(source, undefined);
+  };
+
+  const remove = (source: string): void => {
+    texts.delete(source);
+    forget(source);
+    proxyList.remove(source);
   };
 
   return { put, remove, fail };

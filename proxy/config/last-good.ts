@@ -4,12 +4,13 @@ import type { Log } from '../../program/log.ts';
 import type { Documents } from './documents.ts';
 import { canonicalJson } from './encode.ts';
 import { fileNameOf, LastGood, lastGoodOf, writeAtomically } from './last-good-file.ts';
+import { type LastProxies, writeLastProxies } from './last-proxies.ts';
 import { type Owner, ownerKey } from './schema.ts';
 
 /** Written once everything was read: without it a folder may hold the first few of many. */
 const COMPLETE = 'complete.json';
 const OWNER_FILE = /^[0-9a-f]{40}\.json$/;
-const LEFT_BEHIND = /^\.([0-9a-f]{40}|complete)\.json\.[0-9a-f-]+\.tmp$/;
+const LEFT_BEHIND = /^\.([0-9a-f]{40}|complete|proxies)\.json\.[0-9a-f-]+\.tmp$/;
 const WRITE_AFTER_MS = 1_000;
 const RETRY_MS = 10_000;
 
@@ -28,9 +29,11 @@ export interface KeeperOptions {
   readonly writeAfterMs?: number;
 }
 
-/** Keeps the last good version of every owner on disk, a file each: a change writes that one only. */
+/** Keeps the last good version of every owner on disk, a file each, and the list of proxies: a change writes that one only. */
 export function keepLastGood({ dir, documents, log, writeAfterMs = WRITE_AFTER_MS }: KeeperOptions): LastGoodKeeper {
   const due = new Map<string, Owner>();
+  let proxies: LastProxies | undefined;
+  let areProxiesDue = false;
   let isSweepDue = false;
   let timer: NodeJS.Timeout | undefined;
   let writing = Promise.resolve();
@@ -39,16 +42,19 @@ export function keepLastGood({ dir, documents, log, writeAfterMs = WRITE_AFTER_M
   const write = async (): Promise<void> => {
     const owners = [...due.values()];
     due.clear();
-    const isSweep = isSweepDue;
+    const [isSweep, areProxies] = [isSweepDue, areProxiesDue];
     isSweepDue = false;
+    areProxiesDue = false;
     try {
       await mkdir(dir, { recursive: true, mode: 0o700 });
       for (const owner of owners) await writeOwner(dir, documents, owner);
+      if (areProxies) await writeLastProxies(dir, proxies);
       if (isSweep) await sweep(dir, documents);
       complaint = '';
     } catch (error) {
       for (const owner of owners) due.set(ownerKey(owner), owner);
       isSweepDue ||= isSweep;
+      areProxiesDue ||= areProxies;
       const reason = error instanceof Error ? error.message : String(error);
       if (reason !== complaint)
         log.error({ dir, reason }, 'the last good documents cannot be written; serving goes on');
@@ -71,14 +77,22 @@ export function keepLastGood({ dir, documents, log, writeAfterMs = WRITE_AFTER_M
     schedule();
   });
 
+  const unwatchProxies = documents.watchProxies((ids, source) => {
+    proxies = source === undefined ? undefined : { source, ids };
+    areProxiesDue = true;
+    schedule();
+  });
+
   return {
     complete: () => {
       isSweepDue = true;
+      areProxiesDue = true;
       schedule();
     },
     stop: async () => {
       unwatch();
-      if (due.size > 0 || isSweepDue) await flush();
+      unwatchProxies();
+      if (due.size > 0 || isSweepDue || areProxiesDue) await flush();
       else clearTimeout(timer);
       await writing;
     },

@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import { revisionOf } from './encode.ts';
-import { Owner, PublishedDocument } from './schema.ts';
+import { Owner, ProxiesDocument, PublishedDocument } from './schema.ts';
 
 /** A published document as read: with the bytes it came in and their revision. */
 export interface Parsed<T extends PublishedDocument = PublishedDocument> {
@@ -15,9 +15,14 @@ export interface Refusal {
   /** Names the field. Never quotes the text: it may hold keys. */
   readonly message: string;
   readonly owner: Owner | undefined;
+  /** It is the list of proxies, which is nobody's. */
+  readonly isProxies?: boolean;
 }
 
-export type ParseResult = { readonly parsed: Parsed } | { readonly refusal: Refusal };
+export type ParseResult =
+  | { readonly parsed: Parsed }
+  | { readonly proxies: readonly string[] }
+  | { readonly refusal: Refusal };
 
 /** Reads one document. Unknown fields pass, absent ones get their defaults. */
 export function parsePublished(text: string): ParseResult {
@@ -28,9 +33,20 @@ export function parsePublished(text: string): ParseResult {
   } catch (error) {
     return { refusal: { revision, message: notJson(text, error), owner: undefined } };
   }
+  if (isProxies(json)) return readProxies(json, revision);
   const result = PublishedDocument.safeParse(json);
   if (result.success) return { parsed: { text, revision, document: result.data } };
   return { refusal: { revision, message: issuesText(result.error.issues), owner: ownerOf(json) } };
+}
+
+function isProxies(json: unknown): boolean {
+  return typeof json === 'object' && json !== null && 'kind' in json && json.kind === 'Proxies';
+}
+
+function readProxies(json: unknown, revision: string): ParseResult {
+  const result = ProxiesDocument.safeParse(json);
+  if (result.success) return { proxies: result.data.ids };
+  return { refusal: { revision, message: issuesText(result.error.issues), owner: undefined, isProxies: true } };
 }
 
 /** V8's own message quotes the text, so only the position is taken from it. */

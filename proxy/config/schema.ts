@@ -203,6 +203,16 @@ export const PublishedDocument = z.discriminatedUnion('kind', [
 ]);
 export type PublishedDocument = z.infer<typeof PublishedDocument>;
 
+/** What a proxy calls itself, new at each start. */
+export const ProxyId = z.string().regex(/^[A-Za-z0-9-]{1,64}$/, 'has letters, digits and dashes, at most 64');
+/** The header of `/config` that says so. */
+export const PROXY_ID_HEADER = 'x-sluice-proxy';
+export const MAX_PROXIES = 1_000;
+
+/** The central proxies that are ready, sorted: the place in the list is a proxy's rank. It is no CR's document. */
+export const ProxiesDocument = z.object({ format, kind: z.literal('Proxies'), ids: z.array(ProxyId).max(MAX_PROXIES) });
+export type ProxiesDocument = z.infer<typeof ProxiesDocument>;
+
 /** Where a SecretValue stands in `CredentialsDocument.values`. */
 export function credentialKey(value: SecretValue): string {
   return `${value.secret}/${value.key}`;

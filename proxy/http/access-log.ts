@@ -5,14 +5,14 @@ import type { Exchange } from './exchange.ts';
  * body, a header or a key is in it.
  */
 export function accessLine(exchange: Exchange, status: number, endedAt: number, nowMs: number): string {
-  const { req, trail, firstByteAt, startedAt } = exchange;
+  const { req, trail, firstByteAt, isServed, startedAt } = exchange;
   let line =
     `{"level":"info","time":"${isoTime(nowMs)}","program":"proxy","msg":"request","id":${JSON.stringify(exchange.id)}` +
     `,"method":"${req.method ?? ''}","path":${JSON.stringify(pathOnly(req.url ?? ''))},"status":${status}` +
     `,"ms":${round(endedAt - startedAt)}`;
   if (exchange.model !== '') line += `,"model":${JSON.stringify(exchange.model.slice(0, MAX_LOGGED))}`;
   if (exchange.pool !== '') line += `,"pool":"${exchange.pool}"`;
-  if (firstByteAt > 0) line += `,"firstByteMs":${round(firstByteAt - startedAt)}`;
+  if (isServed) line += `,"firstByteMs":${round(firstByteAt - startedAt)}`;
   if (exchange.queueMs > 0) line += `,"queueMs":${round(exchange.queueMs)}`;
   if (exchange.errorCode !== '') line += `,"error":"${exchange.errorCode}"`;
   if (trail.length > 0) line += `,"attempts":[${trail.map(attemptText).join(',')}]`;

@@ -1,21 +1,13 @@
-import type { IncomingHttpHeaders } from 'node:http';
-import type { Readable } from 'node:stream';
-import type { Dispatcher } from 'undici';
 import { endStep, limitStep } from '../alarm.ts';
 import type { Endpoint, Timeouts } from '../pool.ts';
-import type { Connection } from '../upstream/connections.ts';
-import { isConnectionLoss, isRetried, type Outcome, outcomeOfError, outcomeOfStatus } from '../upstream/outcome.ts';
+import type { Incoming, Sending, StreamedBody } from '../upstream/http1/connection.ts';
+import { type Cause, causeOfError, causeOfStatus, isConnectionLoss, isRetried } from '../upstream/outcome.ts';
+import { createEventGate, type EventGate } from './answer/event-gate.ts';
+import { addToTail, createTail, type Tail, usageInTail } from './answer/tail.ts';
+import { judgeUnary } from './answer/unary-verdict.ts';
 import type { Exchange } from './exchange.ts';
-import { type Answer, Relay } from './relay.ts';
-
-/** A body that can be sent once: what was held of it, then the rest as it comes. */
-export interface StreamedBody {
-  /** Whether a byte of it has been taken: from then on it cannot be sent again. */
-  readonly started: () => boolean;
-  /** Its length where the client gave one; without, it goes chunked. */
-  readonly length: number | undefined;
-  readonly open: () => Readable;
-}
+import { headerOf } from './headers.ts';
+import { isEventStream } from './response-headers.ts';
 
 /** What goes to one endpoint. */
 export interface UpstreamRequest {
@@ -26,181 +18,290 @@ export interface UpstreamRequest {
   readonly headers: string[];
   readonly body: Buffer | StreamedBody | undefined;
   readonly timeouts: Timeouts;
+  /** Whether a 200 that is no JSON, or holds an error, is nonsense. */
+  readonly expectsJson: boolean;
+}
+
+/** An upstream's answer, whole. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: string[];
+  readonly body: Buffer;
+}
+
+/** Stops and starts the bytes of an answer. */
+export interface Flow {
+  readonly pause: () => void;
+  readonly resume: () => void;
+  /** Whoever takes the answer is gone. */
+  readonly abandon: () => void;
+}
+
+/** Whom an answer is for. From the first byte of its body on, it is the answer, for better or worse. */
+export interface Sink {
+  /** Followed by at least one `data`, then by `end` or `cut`; or by `end` at once. */
+  readonly begin: (flow: Flow, status: number, headers: string[]) => void;
+  readonly data: (chunk: Buffer) => void;
+  readonly end: () => void;
+  /** The upstream is lost in mid-answer. */
+  readonly cut: () => void;
+  /** In place of all that: the answer of a failed attempt, with nothing better to come. */
+  readonly pass: (answer: Answer, retryAfterSeconds?: number) => void;
 }
 
 /**
- * `answered`: the client has an answer, whole, or cut after its first byte. `failed`: no byte has gone out, another
+ * `answered`: the sink has an answer, whole, or cut after its first byte. `failed`: it has seen nothing, another
  * endpoint may do better; `answer` is what the upstream said, where that may be passed on. `ended`: the call is over.
  */
 export type AttemptResult =
-  | { readonly kind: 'answered'; readonly outcome: Outcome }
-  | {
-      readonly kind: 'failed';
-      readonly backend: string;
-      readonly outcome: Outcome;
-      readonly message: string;
-      readonly answer?: Answer;
-    }
-  | { readonly kind: 'ended'; readonly outcome: Outcome };
+  | { readonly kind: 'answered'; readonly cause: Cause }
+  | Failed
+  | { readonly kind: 'ended'; readonly cause: Cause };
 
-/** Answers of failed attempts are kept to be passed on when nothing better comes; larger ones are not. */
-const MAX_HELD_ANSWER_BYTES = 256 * 1024;
-
-/** Sends a request to one endpoint and relays its answer to the client, unless another endpoint should be asked. */
-export function attempt(exchange: Exchange, request: UpstreamRequest): Promise<AttemptResult> {
-  return new Promise((resolve) => {
-    new Attempt(exchange, request, resolve).send(false);
-  });
+export interface Failed {
+  readonly kind: 'failed';
+  readonly backend: string;
+  readonly cause: Cause;
+  readonly message: string;
+  readonly answer?: Answer;
 }
 
-/** A dispatch handler has state over several callbacks and is made for each attempt: hence a class. */
-class Attempt implements Dispatcher.DispatchHandler {
+/** Answers are held up to so much: to be judged as a whole, or to be passed on when nothing better comes. */
+const MAX_HELD_BYTES = 256 * 1024;
+
+/**
+ * What is done with the bytes of an answer: `relay`: they are the sink's; `whole`: held until they can be judged;
+ * `events`: held until the first event with content; `failed`: held to be passed on when nothing better comes.
+ */
+type Mode = 'relay' | 'whole' | 'events' | 'failed';
+
+/** Sends a request to one endpoint and gives its answer to the sink, unless another endpoint should be asked. */
+export function attempt(
+  exchange: Exchange,
+  request: UpstreamRequest,
+  sink: Sink,
+  onResult: (result: AttemptResult) => void,
+): void {
+  new Attempt(exchange, request, sink, onResult).send(false);
+}
+
+/** It has state over several callbacks and is made for each attempt: hence a class. */
+class Attempt implements Incoming, Flow {
   readonly #exchange: Exchange;
   readonly #request: UpstreamRequest;
-  readonly #resolve: (result: AttemptResult) => void;
-  readonly #relay: Relay;
-  #controller: Dispatcher.DispatchController | undefined;
-  #done = false;
-  #answerBegan = false;
+  readonly #sink: Sink;
+  readonly #onResult: (result: AttemptResult) => void;
+  #sending: Sending | undefined;
   #isFresh = false;
-  #connection: Connection | undefined;
-  /** It went out on a connection that was open before. */
-  #isKept = false;
-  #outcome: Outcome = 'success';
-  #held: Buffer[] | undefined;
-  #heldBytes = 0;
+  #done = false;
+  /** A byte of the body has come. */
+  #hasBytes = false;
+  /** The sink has been given the head. */
+  #isSinks = false;
+  #mode: Mode = 'relay';
+  #cause: Cause = 'ok';
   #status = 0;
-  #headers: IncomingHttpHeaders = {};
+  #headers: string[] = [];
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #gate: EventGate | undefined;
+  #tail: Tail | undefined;
+  /** One for every step: no closure a chunk. */
+  readonly #late = (): void => (this.#hasBytes ? this.#isSilent() : this.#firstByteIsLate());
 
-  constructor(exchange: Exchange, request: UpstreamRequest, resolve: (result: AttemptResult) => void) {
+  constructor(exchange: Exchange, request: UpstreamRequest, sink: Sink, onResult: (result: AttemptResult) => void) {
     this.#exchange = exchange;
     this.#request = request;
-    this.#resolve = resolve;
-    this.#relay = new Relay(exchange, (why) => this.#abandon(why));
-    limitStep(exchange.alarm, request.timeouts.firstByteMs, () => this.#firstByteIsLate());
+    this.#sink = sink;
+    this.#onResult = onResult;
     exchange.call.undo = () => this.#end();
   }
 
   send(fresh: boolean): void {
-    const { endpoint, method, path, headers, body, timeouts } = this.#request;
-    const { connections } = endpoint.state;
     this.#isFresh = fresh;
-    const isStreamed = body !== undefined && !Buffer.isBuffer(body);
-    const options: Dispatcher.DispatchOptions = {
-      method,
-      path,
-      headers: isStreamed ? withLength(headers, body.length) : headers,
-      body: isStreamed ? body.open() : (body ?? null),
-      bodyTimeout: timeouts.idleMs,
-    };
-    const connection = fresh ? connections.takeNew() : connections.take();
-    this.#connection = connection;
-    this.#isKept = connection.isOpen;
-    try {
-      connection.client.dispatch(options, this);
-    } catch (error) {
-      this.onResponseError(undefined, error as Error);
-    }
+    limitStep(this.#exchange.alarm, this.#request.timeouts.firstByteMs, this.#late);
+    this.#sending = this.#request.endpoint.state.connections.send(this.#request, this, fresh);
+    if (this.#done) this.#sending.abort();
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#done) controller.abort(new Error('the call ended'));
-  }
-
-  onResponseStarted(): void {
-    this.#answerBegan = true;
-  }
-
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    if (status < 200) return;
+  onHead(status: number, headers: string[]): void {
     this.#status = status;
     this.#headers = headers;
-    this.#outcome = outcomeOfStatus(status);
-    if (isRetried(this.#outcome)) this.#held = [];
-    else this.#relay.begin(controller, status, headers);
+    this.#cause = causeOfStatus(status);
+    this.#mode = this.#modeOf(status, headers);
+    if (this.#mode === 'events') this.#gate = createEventGate();
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#held === undefined) {
-      if (!this.#relay.hasBytes) endStep(this.#exchange.alarm);
-      this.#relay.data(chunk);
+  #modeOf(status: number, headers: string[]): Mode {
+    if (isRetried(this.#cause)) return 'failed';
+    const encoding = headerOf(headers, 'content-encoding');
+    if (status !== 200 || (encoding !== '' && encoding !== 'identity')) return 'relay';
+    if (isEventStream(headerOf(headers, 'content-type'))) return 'events';
+    if (!this.#request.expectsJson) return 'relay';
+    if (Number(headerOf(headers, 'content-length')) <= MAX_HELD_BYTES) return 'whole';
+    this.#tail = createTail();
+    return 'relay';
+  }
+
+  onData(chunk: Buffer): void {
+    if (!this.#hasBytes) {
+      this.#hasBytes = true;
+      this.#exchange.firstByteAt = performance.now();
+    }
+    limitStep(this.#exchange.alarm, this.#request.timeouts.idleMs, this.#late);
+    if (this.#mode === 'relay') {
+      this.#pass(chunk);
       return;
     }
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
-    if (this.#heldBytes <= MAX_HELD_ANSWER_BYTES) return;
-    this.#fail(this.#outcome, this.#describe(`answered ${this.#status}`));
-    controller.abort(new Error('answer too large to hold'));
+    if (this.#mode === 'events') this.#feed(chunk);
+    else if (this.#heldBytes > MAX_HELD_BYTES) this.#isTooLargeToHold();
   }
 
-  onResponseEnd(): void {
-    this.#giveBack();
-    if (this.#done) return;
-    if (this.#held === undefined) {
-      this.#relay.end();
-      this.#finish({ kind: 'answered', outcome: this.#outcome });
+  #feed(chunk: Buffer): void {
+    const verdict = this.#gate?.feed(chunk) ?? 'release';
+    if (verdict === 'error') this.#failAndClose('error_in_body', 'its first event was an error');
+    else if (verdict === 'no_content') this.#failAndClose('no_content', 'its event stream was over before any content');
+    else if (verdict === 'release') this.#release();
+  }
+
+  #isTooLargeToHold(): void {
+    if (this.#mode === 'failed') this.#failAndClose(this.#cause, `answered ${this.#status}`);
+    else this.#release();
+  }
+
+  /** What was held is the sink's, and all that follows. Of a stream this is what its client waited for. */
+  #release(): void {
+    if (this.#mode === 'events') this.#exchange.firstByteAt = performance.now();
+    this.#mode = 'relay';
+    this.#gate = undefined;
+    this.#tail = createTail();
+    const held = this.#held;
+    this.#held = [];
+    for (const chunk of held) this.#pass(chunk);
+  }
+
+  #pass(chunk: Buffer): void {
+    if (!this.#isSinks) {
+      this.#isSinks = true;
+      this.#exchange.isServed = true;
+      this.#sink.begin(this, this.#status, this.#headers);
+    }
+    if (this.#tail !== undefined) addToTail(this.#tail, chunk);
+    this.#sink.data(chunk);
+  }
+
+  onEnd(): void {
+    if (this.#mode === 'relay') this.#answerIsWhole();
+    else if (this.#mode === 'whole') this.#judge();
+    else if (this.#mode === 'events') this.#fail('no_content', 'its event stream ended before any content');
+    else this.#fail(this.#cause, `answered ${this.#status}`, this.#answer());
+  }
+
+  #judge(): void {
+    const { fault, usage } = judgeUnary(headerOf(this.#headers, 'content-type'), this.#body());
+    if (fault !== '') {
+      this.#fail(fault, `answered ${this.#status}: ${fault}`);
       return;
     }
-    const answer = { status: this.#status, headers: this.#headers, body: Buffer.concat(this.#held) };
-    this.#fail(this.#outcome, this.#describe(`answered ${this.#status}`), answer);
+    this.#exchange.usage = usage;
+    this.#mode = 'relay';
+    for (const chunk of this.#held) this.#pass(chunk);
+    this.#answerIsWhole();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.#giveBack();
-    if (this.#done) return;
-    if (this.#relay.hasBytes) {
-      this.#relay.cut();
-      this.#finish({ kind: 'answered', outcome: outcomeOfError(error) });
+  #answerIsWhole(): void {
+    if (!this.#isSinks) this.#sink.begin(this, this.#status, this.#headers);
+    if (this.#tail !== undefined) this.#exchange.usage = usageInTail(this.#tail);
+    this.#sink.end();
+    this.#finish({ kind: 'answered', cause: this.#cause });
+  }
+
+  onError(error: Error): void {
+    if (this.#isSinks) {
+      this.#sink.cut();
+      this.#finish({ kind: 'answered', cause: 'cut_in_answer' });
       return;
     }
     if (this.#mayGoFresh(error)) this.send(true);
-    else this.#fail(outcomeOfError(error), this.#describe(error.message || error.name));
+    else this.#fail(causeOfError(error, this.#hasBytes), error.message || error.name);
   }
 
   /** A kept connection that the server closed just as we wrote: the request was not seen, or can be repeated as new. */
   #mayGoFresh(error: Error): boolean {
     const { body } = this.#request;
     const repeatable = body === undefined || Buffer.isBuffer(body) || !body.started();
-    return this.#isKept && repeatable && !this.#isFresh && !this.#answerBegan && isConnectionLoss(error);
+    const { isReused = false, answerBegan = true } = this.#sending ?? {};
+    return isReused && repeatable && !this.#isFresh && !answerBegan && isConnectionLoss(error);
   }
 
-  /** undici says once of each dispatch that it is over, also of one that was aborted or never sent. */
-  #giveBack(): void {
-    if (this.#connection === undefined) return;
-    this.#request.endpoint.state.connections.give(this.#connection);
-    this.#connection = undefined;
+  pause(): void {
+    endStep(this.#exchange.alarm);
+    this.#sending?.pause();
   }
 
-  #firstByteIsLate(): void {
-    if (this.#done || this.#relay.hasBytes) return;
-    const { firstByteMs } = this.#request.timeouts;
-    this.#fail('timeout', this.#describe(`no first byte within ${firstByteMs} ms`));
-    this.#controller?.abort(new Error('first byte timeout'));
+  resume(): void {
+    limitStep(this.#exchange.alarm, this.#request.timeouts.idleMs, this.#late);
+    this.#sending?.resume();
   }
 
   /** The client's side is over: it left, or took nothing for too long. */
-  #abandon(why: string): void {
+  abandon(): void {
     if (this.#done) return;
-    this.#finish({ kind: 'ended', outcome: 'cancelled' });
-    this.#controller?.abort(new Error(why));
+    this.#sending?.abort();
+    this.#finish({ kind: 'ended', cause: 'client_left' });
   }
 
+  #firstByteIsLate(): void {
+    const { firstByteMs } = this.#request.timeouts;
+    this.#failAndClose('first_byte_timeout', `no first byte within ${firstByteMs} ms`);
+  }
+
+  #isSilent(): void {
+    if (this.#done) return;
+    if (!this.#isSinks) {
+      this.#failAndClose('stall', `sent nothing for ${this.#request.timeouts.idleMs} ms`);
+      return;
+    }
+    this.#sending?.abort();
+    this.#sink.cut();
+    this.#finish({ kind: 'answered', cause: 'stall' });
+  }
+
+  /** The call has ended: its client left, its time is over, or its body is refused. */
   #end(): void {
     if (this.#done) return;
-    if (this.#relay.hasBytes) this.#relay.cut();
-    const outcome = this.#exchange.call.ended === 'deadline' ? 'timeout' : 'cancelled';
-    this.#finish({ kind: this.#relay.hasBytes ? 'answered' : 'ended', outcome });
-    this.#controller?.abort(new Error('the call ended'));
+    this.#sending?.abort();
+    if (this.#isSinks) this.#sink.cut();
+    const cause = this.#exchange.call.ended === 'deadline' ? 'deadline' : 'client_left';
+    this.#finish({ kind: this.#isSinks ? 'answered' : 'ended', cause });
   }
 
-  #describe(what: string): string {
-    return `${this.#request.endpoint.backend.name} (${this.#request.endpoint.address}): ${what}`;
+  #failAndClose(cause: Cause, what: string): void {
+    if (this.#done) return;
+    this.#sending?.abort();
+    this.#fail(cause, what);
   }
 
-  #fail(outcome: Outcome, message: string, answer?: Answer): void {
-    const failed = { kind: 'failed', backend: this.#request.endpoint.backend.name, outcome, message } as const;
+  #fail(cause: Cause, what: string, answer?: Answer): void {
+    const { backend, address } = this.#request.endpoint;
+    const failed = {
+      kind: 'failed',
+      backend: backend.name,
+      cause,
+      message: `${backend.name} (${address}): ${what}`,
+    } as const;
     this.#finish(answer === undefined ? failed : { ...failed, answer });
+  }
+
+  #answer(): Answer {
+    return { status: this.#status, headers: this.#headers, body: this.#body() };
+  }
+
+  #body(): Buffer {
+    const [only] = this.#held;
+    return this.#held.length === 1 && only !== undefined ? only : Buffer.concat(this.#held);
   }
 
   #finish(result: AttemptResult): void {
@@ -208,10 +309,6 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#done = true;
     endStep(this.#exchange.alarm);
     this.#exchange.call.undo = undefined;
-    this.#resolve(result);
+    this.#onResult(result);
   }
-}
-
-function withLength(headers: readonly string[], length: number | undefined): string[] {
-  return length === undefined ? [...headers] : [...headers, 'content-length', String(length)];
 }

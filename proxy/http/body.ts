@@ -15,41 +15,52 @@ export interface HeldBytes {
   total: number;
 }
 
-/** The body, whole. Its bytes stay counted as held until `releaseBody`. */
-export function readBody(exchange: Exchange, limits: BodyLimits, held: HeldBytes): Promise<Buffer> {
-  const { req } = exchange;
+/**
+ * The body, whole. Its bytes stay counted as held until `releaseBody`. One of the two is called, once; what `done`
+ * throws goes to `fail`.
+ * @throws ProxyError where its declared length is too much.
+ */
+export function readBody(
+  exchange: Exchange,
+  limits: BodyLimits,
+  held: HeldBytes,
+  done: (body: Buffer) => void,
+  fail: (error: unknown) => void,
+): void {
+  const { req, alarm, call } = exchange;
   refuseDeclaredLength(exchange, limits);
   askForBody(exchange);
-  return new Promise((resolve, reject) => {
-    const { alarm, call } = exchange;
-    let chunks: Buffer[] | undefined = [];
-    const fail = (error: Error): void => {
-      chunks = undefined;
-      endStep(alarm);
-      call.undo = undefined;
-      reject(error);
-    };
-    const { bodyMs } = limits.times;
-    const late = (): void => fail(lateBody(bodyMs));
-    call.undo = () => fail(new ProxyError('client_timeout', 'The client left before its body was complete'));
+  let chunks: Buffer[] | undefined = [];
+  const stop = (error: Error): void => {
+    chunks = undefined;
+    endStep(alarm);
+    call.undo = undefined;
+    fail(error);
+  };
+  const { bodyMs } = limits.times;
+  const late = (): void => stop(lateBody(bodyMs));
+  call.undo = () => stop(new ProxyError('client_timeout', 'The client left before its body was complete'));
+  limitStep(alarm, bodyMs, late);
+  req.on('data', (chunk: Buffer) => {
+    if (chunks === undefined) return;
+    const refusal = hold(exchange, chunk.length, limits, held);
+    if (refusal !== undefined) {
+      stop(refusal);
+      return;
+    }
+    chunks.push(chunk);
     limitStep(alarm, bodyMs, late);
-    req.on('data', (chunk: Buffer) => {
-      if (chunks === undefined) return;
-      const refusal = hold(exchange, chunk.length, limits, held);
-      if (refusal !== undefined) {
-        fail(refusal);
-        return;
-      }
-      chunks.push(chunk);
-      limitStep(alarm, bodyMs, late);
-    });
-    req.on('end', () => {
-      if (chunks === undefined) return;
-      endStep(alarm);
-      call.undo = undefined;
-      const [only] = chunks;
-      resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
-    });
+  });
+  req.on('end', () => {
+    if (chunks === undefined) return;
+    endStep(alarm);
+    call.undo = undefined;
+    const [only] = chunks;
+    try {
+      done(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
+    } catch (error) {
+      fail(error);
+    }
   });
 }
 

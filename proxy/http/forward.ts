@@ -1,17 +1,21 @@
-import { createSeat, leave, type Seat, standUp, takeSeat, waitSeconds } from '../admit/seat.ts';
+import { wake } from '../admit/queue.ts';
+import { mayRetry, noteRequest } from '../admit/retry-budget.ts';
+import { type AdmitDeps, createSeat, leave, type Seat, standUp, takeSeat, waitSeconds } from '../admit/seat.ts';
 import { endWhole, limitWhole } from '../alarm.ts';
+import { hasMoved } from '../balance/conversations.ts';
 import { endCall, pause } from '../call.ts';
 import { ProxyError } from '../errors.ts';
 import { upstreamModel } from '../match.ts';
 import { count, observe } from '../metrics/series.ts';
 import type { Endpoint, Pool, PoolState } from '../pool.ts';
-import { isRetried, type Outcome, passesThrough } from '../upstream/outcome.ts';
-import { type AttemptResult, attempt, type StreamedBody, type UpstreamRequest } from './attempt.ts';
+import type { StreamedBody } from '../upstream/http1/connection.ts';
+import { isRetried, outcomeOf, passesThrough } from '../upstream/outcome.ts';
+import { noteResult, unavailability } from '../upstream/rest.ts';
+import { restMsOf } from '../upstream/retry-after.ts';
+import { type Answer, type AttemptResult, attempt, type Failed, type Sink, type UpstreamRequest } from './attempt.ts';
 import type { Exchange } from './exchange.ts';
 import { withSettings } from './headers.ts';
 import { joinQuery } from './query.ts';
-import type { Answer } from './relay.ts';
-import { sendAnswer } from './respond.ts';
 
 /** A request that has found its pool. */
 export interface Forwarded {
@@ -22,149 +26,274 @@ export interface Forwarded {
   readonly path: string;
   /** The client's query, without `?`. */
   readonly query: string;
+  /** The query with this model in it, where it is the query that names it. */
+  readonly queryFor?: (model: string) => string;
   /** Flat: what of the client's headers may go upstream. */
   readonly headers: string[];
   /** The body with this model in it; undefined for a request without one. */
   readonly bodyFor: (model: string) => Buffer | StreamedBody | undefined;
   /** Whether the body can still be sent to another endpoint. */
   readonly isRepeatable: () => boolean;
+  /** Whether a 200 that is no JSON, or holds an error, is nonsense. */
+  readonly expectsJson: boolean;
+  /** Hash of the conversation it belongs to; undefined: none. */
+  readonly conversation: number | undefined;
+  /** Hash of what calls with the same beginning share; undefined: nothing. */
+  readonly prefixKey: number | undefined;
 }
 
-type Failed = Extract<AttemptResult, { kind: 'failed' }>;
+/** What forwarding reads of the world. */
+export interface ForwardDeps extends AdmitDeps {
+  readonly nowEpochMs: () => number;
+}
 
 /**
- * Sends the request to endpoint after endpoint until one answers, and gives back all it held, however it ends.
- * @throws ProxyError where the client is owed an answer of ours.
+ * Sends a request to endpoint after endpoint until one answers into `sink`, and gives back all it held, however it
+ * ends. `done` is called once: with the error where the client is owed an answer of ours, without where it has its
+ * answer or is gone.
  */
-export async function forward(exchange: Exchange, request: Forwarded, random: () => number): Promise<void> {
-  const { state } = request;
-  const seat = createSeat(state);
-  const requestMs = state.current?.timeouts.requestMs ?? 0;
-  limitWhole(exchange.alarm, requestMs, () => endCall(exchange.call, 'deadline'));
-  try {
-    const failed = await tryEach(exchange, request, seat, random);
-    if (failed !== undefined) answerFailure(exchange, state, failed);
-  } finally {
-    endWhole(exchange.alarm);
-    leave(seat);
-    if (exchange.attempts > 0) {
-      const seconds = (performance.now() - exchange.startedAt - exchange.queueMs) / 1000;
-      state.meanSeconds += (seconds - state.meanSeconds) / MEAN_OF_LATE;
-    }
-  }
+export function forward(
+  exchange: Exchange,
+  request: Forwarded,
+  sink: Sink,
+  deps: ForwardDeps,
+  done: (error?: unknown) => void,
+): void {
+  new Forwarding(exchange, request, sink, deps, done).start();
 }
 
 /** Weight of the newest call in the mean that Retry-After is computed from: the last sixteen or so decide. */
 const MEAN_OF_LATE = 16;
 
 /**
- * Undefined once the client has an answer or is gone; else the last failure with an answer to pass on, or the last of
- * all. One function with two loops, where three would read as well: each async function costs a request more than its
- * metrics do.
+ * One request's way through its attempts: seat, attempt, and again while another endpoint may do better. Callbacks,
+ * not promises: each await costs a request more than its metrics do.
  */
-async function tryEach(
-  exchange: Exchange,
-  request: Forwarded,
-  seat: Seat,
-  random: () => number,
-): Promise<Failed | undefined> {
-  let last: Failed | undefined;
-  for (let round = 0; ; round += 1) {
-    for (;;) {
-      if (exchange.call.ended !== undefined) return refuseEnded(exchange);
-      const taken = takeSeat(seat, exchange.call);
-      const endpoint = taken instanceof Promise ? await queued(exchange, seat, taken) : taken;
-      const pool = request.state.current;
-      if (exchange.call.ended !== undefined) return refuseEnded(exchange);
-      if (endpoint === undefined || pool === undefined) break;
-      const before = performance.now();
-      const result = await attempt(exchange, prepare(exchange, request, pool, endpoint, before));
-      note(exchange, request, endpoint, result.outcome, performance.now() - before);
-      if (result.kind === 'answered') return undefined;
-      if (result.kind === 'ended') return refuseEnded(exchange);
-      standUp(seat);
-      if (last === undefined || hasAnswer(result) || !hasAnswer(last)) last = result;
-      seat.tried.push(endpoint.state);
-      if (isSpent(exchange, request, pool, result)) return last;
+class Forwarding {
+  readonly #exchange: Exchange;
+  readonly #request: Forwarded;
+  readonly #sink: Sink;
+  readonly #deps: ForwardDeps;
+  readonly #done: (error?: unknown) => void;
+  readonly #seat: Seat;
+  #isOver = false;
+  #round = 0;
+  #waitsSince = 0;
+  #attemptAt = 0;
+  #endpoint: Endpoint | undefined;
+  /** The last failure with an answer to pass on, or the last of all. */
+  #last: Failed | undefined;
+
+  constructor(exchange: Exchange, request: Forwarded, sink: Sink, deps: ForwardDeps, done: (error?: unknown) => void) {
+    this.#exchange = exchange;
+    this.#request = request;
+    this.#sink = sink;
+    this.#deps = deps;
+    this.#done = done;
+    const { conversation, prefixKey } = request;
+    this.#seat = createSeat(request.state, { client: exchange.client, conversation, prefixKey });
+  }
+
+  start(): void {
+    const { state } = this.#request;
+    const { alarm, call } = this.#exchange;
+    noteRequest(state.retries, this.#deps.now());
+    limitWhole(alarm, state.current?.timeouts.requestMs ?? 0, () => endCall(call, 'deadline'));
+    this.#next();
+  }
+
+  #next(): void {
+    const { call } = this.#exchange;
+    if (call.ended !== undefined) {
+      this.#refuseEnded();
+      return;
     }
-    const pool = request.state.current;
-    if (last === undefined) refuseUnavailable(request.state);
-    if (pool === undefined || seat.tried.length === 0) return last;
-    seat.tried.length = 0;
-    await pause(exchange.call, random() * pool.retry.backoffMs * 2 ** round);
+    try {
+      const taken = takeSeat(this.#seat, call, this.#deps, this.#onSeat, this.#onRefused);
+      if (taken === 'waits') this.#waitsSince = this.#deps.now();
+      else this.#seated(taken);
+    } catch (error) {
+      this.#end(error);
+    }
   }
-}
 
-async function queued(
-  exchange: Exchange,
-  seat: Seat,
-  taken: Promise<Endpoint | undefined>,
-): Promise<Endpoint | undefined> {
-  const before = performance.now();
-  const endpoint = await taken;
-  const ms = performance.now() - before;
-  exchange.queueMs += ms;
-  observe(seat.state.series.queueWaitSeconds, ms / 1000);
-  return endpoint;
-}
-
-function prepare(exchange: Exchange, request: Forwarded, pool: Pool, endpoint: Endpoint, now: number): UpstreamRequest {
-  const { backend, basePath } = endpoint;
-  exchange.attempts += 1;
-  exchange.backend = backend.name;
-  if (exchange.attempts === 1) exchange.overheadMs = now - exchange.bodyAt - exchange.queueMs;
-  return {
-    endpoint,
-    method: exchange.req.method ?? 'POST',
-    path: basePath + request.path + joinQuery(request.query, backend.query),
-    headers: withSettings(request.headers, backend.headers),
-    body: request.bodyFor(upstreamModel(pool, backend, request.asked)),
-    timeouts: pool.timeouts,
+  readonly #onSeat = (endpoint: Endpoint | undefined): void => {
+    this.#noteWait();
+    try {
+      this.#seated(endpoint);
+    } catch (error) {
+      this.#end(error);
+    }
   };
-}
 
-function note(
-  exchange: Exchange,
-  request: Forwarded,
-  { backend, address }: Endpoint,
-  outcome: Outcome,
-  ms: number,
-): void {
-  exchange.trail.push({ backend: backend.name, address, outcome, ms });
-  count(request.state.series.attempts, `${backend.name}|${outcome}`);
-}
+  readonly #onRefused = (error: ProxyError): void => {
+    this.#noteWait();
+    this.#end(error);
+  };
 
-function isSpent(exchange: Exchange, request: Forwarded, pool: Pool, result: Failed): boolean {
-  return exchange.attempts >= pool.retry.attempts || !isRetried(result.outcome) || !request.isRepeatable();
-}
-
-/** Nothing is left to try: the upstream's own answer where it means something to the client, else ours. */
-function answerFailure(exchange: Exchange, state: PoolState, failed: Failed): void {
-  if (hasAnswer(failed)) {
-    const { status } = failed.answer;
-    exchange.backend = failed.backend;
-    sendAnswer(exchange, failed.answer, status === 429 || status === 503 ? waitSeconds(state) : undefined);
-    return;
+  #noteWait(): void {
+    const ms = this.#deps.now() - this.#waitsSince;
+    this.#exchange.queueMs += ms;
+    observe(this.#request.state.series.queueWaitSeconds, ms / 1000);
   }
-  throw new ProxyError(
-    'upstream_error',
-    `No backend of pool '${exchange.pool}' could answer; the last was ${failed.message}`,
-  );
+
+  #seated(endpoint: Endpoint | undefined): void {
+    const pool = this.#request.state.current;
+    if (this.#exchange.call.ended !== undefined) this.#refuseEnded();
+    else if (endpoint === undefined || pool === undefined) this.#noneLeft(pool);
+    else this.#try(pool, endpoint);
+  }
+
+  #try(pool: Pool, endpoint: Endpoint): void {
+    const now = this.#deps.now();
+    const { conversation } = this.#request;
+    if (conversation !== undefined) {
+      this.#exchange.hasMoved = hasMoved(this.#request.state.conversations, pool, conversation, endpoint);
+    }
+    this.#endpoint = endpoint;
+    this.#attemptAt = now;
+    attempt(this.#exchange, this.#prepare(pool, endpoint, now), this.#sink, this.#onResult);
+  }
+
+  #prepare(pool: Pool, endpoint: Endpoint, now: number): UpstreamRequest {
+    const { backend, basePath } = endpoint;
+    const exchange = this.#exchange;
+    const request = this.#request;
+    exchange.attempts += 1;
+    exchange.backend = backend.name;
+    if (exchange.attempts === 1) exchange.overheadMs = now - exchange.bodyAt - exchange.queueMs;
+    const model = upstreamModel(pool, backend, request.asked);
+    const query = request.queryFor?.(model) ?? request.query;
+    return {
+      endpoint,
+      method: exchange.req.method ?? 'POST',
+      path: basePath + request.path + joinQuery(query, backend.query),
+      headers: withSettings(request.headers, backend.headers),
+      body: request.bodyFor(model),
+      timeouts: pool.timeouts,
+      expectsJson: request.expectsJson,
+    };
+  }
+
+  readonly #onResult = (result: AttemptResult): void => {
+    try {
+      this.#note(result);
+      if (result.kind === 'answered') this.#end();
+      else if (result.kind === 'ended') this.#refuseEnded();
+      else this.#failed(result);
+    } catch (error) {
+      this.#end(error);
+    }
+  };
+
+  /** What the attempt says of its endpoint: before its slot is given back, or the next call would get a bad one. */
+  #note(result: AttemptResult): void {
+    const endpoint = this.#endpoint;
+    const { state } = this.#request;
+    const pool = state.current;
+    if (endpoint === undefined) return;
+    const now = this.#deps.now();
+    const outcome = outcomeOf(result.cause);
+    const { backend, address } = endpoint;
+    this.#exchange.trail.push({ backend: backend.name, address, outcome, ms: now - this.#attemptAt });
+    count(state.series.attempts, `${backend.name}|${outcome}`);
+    if (pool === undefined) return;
+    const answer = result.kind === 'failed' ? result.answer : undefined;
+    const restMs = outcome === 'rate_limited' && answer !== undefined ? this.#askedRest(answer) : undefined;
+    const begun = noteResult(pool, endpoint.state, { cause: result.cause, restMs, wasProbe: this.#seat.isProbe, now });
+    // Those that wait for a full endpoint may have this one when its rest is over.
+    if (begun !== undefined) setTimeout(wake, begun + 1, state.queue).unref();
+  }
+
+  #askedRest({ headers }: Answer): number | undefined {
+    return restMsOf(headers, this.#deps.nowEpochMs());
+  }
+
+  #failed(failed: Failed): void {
+    const { state, isRepeatable } = this.#request;
+    const pool = state.current;
+    if (this.#last === undefined || hasAnswer(failed) || !hasAnswer(this.#last)) this.#last = failed;
+    if (this.#endpoint !== undefined) this.#seat.tried.push(this.#endpoint.state);
+    standUp(this.#seat);
+    const { attempts = 0, budgetPercent = 0 } = pool?.retry ?? {};
+    if (this.#exchange.attempts >= attempts || !isRetried(failed.cause) || !isRepeatable()) this.#answerFailure(failed);
+    else if (mayRetry(state.retries, budgetPercent, this.#deps.now())) this.#next();
+    else {
+      state.series.retriesRefused += 1;
+      this.#answerFailure(failed);
+    }
+  }
+
+  /** Every endpoint has been tried or cannot be had: from the beginning, after a pause, while attempts are left. */
+  #noneLeft(pool: Pool | undefined): void {
+    const { tried } = this.#seat;
+    if (this.#last === undefined) {
+      this.#end(refusalOf(this.#request.state, this.#deps.now()));
+    } else if (pool === undefined || tried.length === 0) {
+      this.#answerFailure(this.#last);
+    } else {
+      tried.length = 0;
+      const pauseMs = this.#deps.random() * pool.retry.backoffMs * 2 ** this.#round;
+      this.#round += 1;
+      pause(this.#exchange.call, pauseMs, () => this.#next());
+    }
+  }
+
+  /** Nothing is left to try: the upstream's own answer where it means something to the client, else ours. */
+  #answerFailure(failed: Failed): void {
+    const last = this.#last ?? failed;
+    if (!hasAnswer(last)) {
+      const message = `No backend of pool '${this.#exchange.pool}' could answer; the last was ${last.message}`;
+      this.#end(new ProxyError('upstream_error', message));
+      return;
+    }
+    const { status } = last.answer;
+    const { state } = this.#request;
+    this.#exchange.backend = last.backend;
+    const isLater = status === 429 || status === 503;
+    this.#sink.pass(last.answer, isLater ? retrySeconds(state, this.#deps.now()) : undefined);
+    this.#end();
+  }
+
+  /** A client that left gets nothing. */
+  #refuseEnded(): void {
+    const { refusal, call, pool } = this.#exchange;
+    if (refusal !== undefined || call.ended !== 'deadline') this.#end(refusal);
+    else this.#end(new ProxyError('timeout', `Pool '${pool}' gave no answer within its timeouts.request`));
+  }
+
+  #end(error?: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { alarm, attempts, startedAt, queueMs } = this.#exchange;
+    const { state } = this.#request;
+    endWhole(alarm);
+    leave(this.#seat);
+    if (attempts > 0) {
+      const seconds = (this.#deps.now() - startedAt - queueMs) / 1000;
+      state.meanSeconds += (seconds - state.meanSeconds) / MEAN_OF_LATE;
+    }
+    this.#done(error);
+  }
 }
 
 function hasAnswer(failed: Failed): failed is Failed & { readonly answer: Answer } {
-  return failed.answer !== undefined && passesThrough(failed.outcome);
+  return failed.answer !== undefined && passesThrough(failed.cause);
 }
 
-/** @throws ProxyError for a deadline or a refused body; a client that left gets nothing. */
-function refuseEnded(exchange: Exchange): undefined {
-  if (exchange.refusal !== undefined) throw exchange.refusal;
-  if (exchange.call.ended !== 'deadline') return undefined;
-  throw new ProxyError('timeout', `Pool '${exchange.pool}' gave no answer within its timeouts.request`);
+/** Nothing of the pool could be tried at all. */
+function refusalOf(state: PoolState, now: number): ProxyError {
+  const { kind, retryAfterSeconds } = unavailability(state, now);
+  if (kind === 'cooling') {
+    const message = `Every endpoint of pool '${state.key}' cools down after a 429`;
+    return new ProxyError('rate_limit_exceeded', message, { retryAfterSeconds });
+  }
+  const message = `No healthy providers available in pool '${state.key}'`;
+  return new ProxyError('no_healthy_endpoints', message, { retryAfterSeconds });
 }
 
-function refuseUnavailable(state: PoolState): never {
-  throw new ProxyError('no_healthy_endpoints', `No healthy providers available in pool '${state.key}'`, {
-    retryAfterSeconds: waitSeconds(state),
-  });
+/** For an upstream's 429 or 503 without a time of its own: until an endpoint is back, else what the queue takes. */
+function retrySeconds(state: PoolState, now: number): number {
+  const { retryAfterSeconds } = unavailability(state, now);
+  return Math.max(retryAfterSeconds, waitSeconds(state));
 }

@@ -66,6 +66,14 @@ function forwardable(rawHeaders: readonly string[], refused: ReturnType<typeof c
   return connection === '' ? headers : withoutNamed(headers, connection);
 }
 
+/** The first value of a name given in lower case, in a list whose names are in lower case; empty: none. */
+export function headerOf(headers: readonly string[], name: string): string {
+  for (let index = 0; index < headers.length; index += 2) {
+    if (headers[index] === name) return headers[index + 1] as string;
+  }
+  return '';
+}
+
 function isOrdinary(connection: string): boolean {
   return connection === 'keep-alive' || connection === 'close';
 }

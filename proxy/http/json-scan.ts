@@ -34,6 +34,25 @@ export function scanJson(body: Buffer, onMember: OnMember): void {
   if (rest < body.length) broken(body, rest);
 }
 
+/** The members of the object that begins at `start`, in a body that was scanned. */
+export function eachMember(body: Buffer, start: number, onMember: OnMember): void {
+  if (byteAt(body, start) === OBJECT) skipMembers(body, wordsOf(body), start, onMember);
+}
+
+/** The items of the array that begins at `start`, in a body that was scanned: offsets of each and one past its last. */
+export function eachItem(body: Buffer, start: number, onItem: (start: number, end: number) => void): void {
+  const words = wordsOf(body);
+  let at = skipSpace(body, start + 1);
+  if (byteAt(body, start) !== ARRAY || byteAt(body, at) === closing(ARRAY)) return;
+  for (;;) {
+    const end = skipValue(body, words, at);
+    onItem(at, end);
+    const next = skipSpace(body, end);
+    if (byteAt(body, next) !== COMMA) return;
+    at = skipSpace(body, next + 1);
+  }
+}
+
 function skipMembers(body: Buffer, words: Int32Array, start: number, onMember: OnMember): number {
   let at = skipSpace(body, start + 1);
   if (byteAt(body, at) === closing(OBJECT)) return at + 1;

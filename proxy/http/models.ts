@@ -1,5 +1,6 @@
 import { echo, ProxyError } from '../errors.ts';
-import type { Pool, PoolState } from '../pool.ts';
+import type { MayUse } from '../match.ts';
+import type { PoolState } from '../pool.ts';
 import type { Snapshot } from '../snapshot.ts';
 
 /** OpenAI's model object. Nothing here knows when a model was made: the field is there because SDKs want it. */
@@ -9,9 +10,6 @@ interface Model {
   readonly created: number;
   readonly owned_by: string;
 }
-
-/** Whether the caller may use a pool. */
-type MayUse = (pool: Pool) => boolean;
 
 /**
  * `GET /v1/models`: every name that leads somewhere the caller may go, once and sorted. A CR without a flat name is

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { endStep, limitStep } from '../alarm.ts';
 import { endCall } from '../call.ts';
 import { ProxyError } from '../errors.ts';
-import type { StreamedBody } from './attempt.ts';
+import type { StreamedBody } from '../upstream/http1/connection.ts';
 import {
   askForBody,
   type BodyLimits,

@@ -1,15 +1,9 @@
-import type { IncomingHttpHeaders } from 'node:http';
-import type { Dispatcher } from 'undici';
 import { endWhole } from '../alarm.ts';
+import type { Answer, Flow, Sink } from './attempt.ts';
 import type { Exchange } from './exchange.ts';
+import { headerOf } from './headers.ts';
+import { sendAnswer } from './respond.ts';
 import { isEventStream, responseHeaders } from './response-headers.ts';
-
-/** An upstream's answer, whole. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-}
 
 /** A client that takes no byte for so long holds a slot for nothing; Node itself has no limit on writing. */
 const STALLED_READER_MS = 60_000;
@@ -23,18 +17,15 @@ const DISCONNECTED = Buffer.from(
 );
 
 /**
- * Passes an answer to the client, bytes untouched. The head goes out with the first byte of the body, so that until
- * then another endpoint can still answer. Chunks that arrive together leave together: the bytes of one socket read are
- * gathered and written once, at the end of the turn (1.6 times the streams of one write per chunk, no latency added).
+ * Passes an answer to the client, bytes untouched. Chunks that arrive together leave together: the bytes of one socket
+ * read are gathered and written once, at the end of the turn (1.6 times the streams of one write per chunk, no latency
+ * added).
  */
-export class Relay {
-  /** Whether a byte of the body has come: from then on this is the answer, for better or worse. */
-  hasBytes = false;
+export class Relay implements Sink {
   readonly #exchange: Exchange;
-  readonly #abandon: (why: string) => void;
-  #controller: Dispatcher.DispatchController | undefined;
+  #flow: Flow | undefined;
   #status = 0;
-  #headers: IncomingHttpHeaders = {};
+  #headers: string[] = [];
   #isEventStream = false;
   /** Of the body, where the upstream said; else -1. */
   #length = -1;
@@ -43,26 +34,22 @@ export class Relay {
   #pending: Buffer[] = [];
   #stallTimer: NodeJS.Timeout | undefined;
 
-  constructor(exchange: Exchange, abandon: (why: string) => void) {
+  constructor(exchange: Exchange) {
     this.#exchange = exchange;
-    this.#abandon = abandon;
   }
 
-  begin(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    this.#controller = controller;
+  begin(flow: Flow, status: number, headers: string[]): void {
+    this.#flow = flow;
     this.#status = status;
     this.#headers = headers;
-    this.#isEventStream = isEventStream(headers);
-    this.#length = Number(headers['content-length'] ?? -1);
+    this.#isEventStream = isEventStream(headerOf(headers, 'content-type'));
+    this.#length = Number(headerOf(headers, 'content-length') || -1);
+    // `timeouts.request` covers a unary answer to its end, a stream to its first byte.
+    if (this.#isEventStream) endWhole(this.#exchange.alarm);
+    this.#exchange.isStream = this.#isEventStream;
   }
 
   data(chunk: Buffer): void {
-    if (!this.hasBytes) {
-      this.hasBytes = true;
-      this.#exchange.firstByteAt = performance.now();
-      // `timeouts.request` covers a unary answer to its end, a stream to its first byte.
-      if (this.#isEventStream) endWhole(this.#exchange.alarm);
-    }
     this.#pending.push(chunk);
     // A body that is whole with its first chunk ends in this very turn.
     if (this.#pending.length === 1 && chunk.length !== this.#length) process.nextTick(Relay.#flushLater, this);
@@ -81,7 +68,11 @@ export class Relay {
     else res.end(rest);
   }
 
-  /** The upstream is lost in mid-answer: never a clean end. An event stream says so in an event of its own. */
+  pass(answer: Answer, retryAfterSeconds?: number): void {
+    sendAnswer(this.#exchange, answer, retryAfterSeconds);
+  }
+
+  /** Never a clean end. An event stream says so in an event of its own. */
   cut(): void {
     if (this.#over) return;
     this.#over = true;
@@ -106,20 +97,19 @@ export class Relay {
     if (this.#over || this.#exchange.res.destroyed) return;
     this.#sendHead();
     const bytes = this.#take();
-    // undici gives one more chunk after a pause.
     if (bytes === undefined || this.#exchange.res.write(bytes) || this.#stallTimer !== undefined) return;
-    this.#controller?.pause();
+    this.#flow?.pause();
     this.#stallTimer = setTimeout(() => this.#readerStalled(), STALLED_READER_MS);
     this.#exchange.res.once('drain', () => {
       clearTimeout(this.#stallTimer);
       this.#stallTimer = undefined;
-      this.#controller?.resume();
+      if (!this.#over) this.#flow?.resume();
     });
   }
 
   #readerStalled(): void {
     this.#over = true;
-    this.#abandon('the client takes no bytes');
+    this.#flow?.abandon();
     this.#exchange.res.destroy();
   }
 

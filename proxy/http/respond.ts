@@ -1,6 +1,6 @@
 import { errorBody, ProxyError } from '../errors.ts';
+import type { Answer } from './attempt.ts';
 import type { Exchange } from './exchange.ts';
-import type { Answer } from './relay.ts';
 import { responseHeaders, withOwnHeaders } from './response-headers.ts';
 
 /** An upstream's own answer, passed on after all: with a Retry-After of ours where it has none and needs one. */
@@ -26,7 +26,9 @@ export function sendError(exchange: Exchange, error: unknown): void {
     return;
   }
   const extra = known.retryAfterSeconds === undefined ? [] : ['retry-after', String(known.retryAfterSeconds)];
-  if (known.code === 'client_timeout') extra.push('connection', 'close');
+  if (known.allow !== undefined) extra.push('allow', known.allow);
+  if (known.code === 'client_timeout' || known.code === 'not_implemented') extra.push('connection', 'close');
+  extra.push(...exchange.rateHeaders);
   send(exchange, known.status, errorBody(known.code, known.message, known.param), extra);
 }
 

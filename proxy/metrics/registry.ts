@@ -1,7 +1,8 @@
 import { Registry } from 'prom-client';
 import type { Documents } from '../config/documents.ts';
-import type { PoolState } from '../pool.ts';
+import type { Endpoint, PoolState } from '../pool.ts';
 import type { Snapshot } from '../snapshot.ts';
+import { stateOf } from '../upstream/rest.ts';
 import type { Counter, Histogram, PoolSeries, ProxySeries } from './series.ts';
 
 /** Where the numbers are when somebody scrapes. */
@@ -9,6 +10,8 @@ export interface MetricSources {
   readonly snapshot: () => Snapshot;
   readonly series: ProxySeries;
   readonly documents: Documents;
+  /** Monotonic, in milliseconds. */
+  readonly now: () => number;
 }
 
 interface Sample {
@@ -110,7 +113,7 @@ const FAMILIES: readonly Family[] = [
     name: 'sluice_queue_depth',
     help: 'Requests that wait for a slot.',
     type: 'gauge',
-    collect: (sources) => eachState(sources, (pool, state) => [{ labels: { pool }, value: state.waiters.size }]),
+    collect: (sources) => eachState(sources, (pool, state) => [{ labels: { pool }, value: state.queue.size }]),
   },
   {
     name: 'sluice_queue_wait_seconds',
@@ -125,11 +128,47 @@ const FAMILIES: readonly Family[] = [
     name: 'sluice_endpoints',
     help: 'Endpoints by state.',
     type: 'gauge',
+    collect: (sources) => {
+      const now = sources.now();
+      return eachBackend(sources, (labels, endpoints, unready) =>
+        ENDPOINT_STATES.map((state) => ({
+          labels: { ...labels, state },
+          value:
+            endpoints.filter((endpoint) => stateOf(endpoint.state, now).state === state).length +
+            (state === 'unhealthy' ? unready : 0),
+        })),
+      );
+    },
+  },
+  {
+    name: 'sluice_time_per_output_token_seconds',
+    help: 'Of event streams whose usage is known: time after the first content, over the tokens after the first.',
+    type: 'histogram',
     collect: (sources) =>
-      eachBackend(sources, (labels, endpoints, unready) => [
-        { labels: { ...labels, state: 'ready' }, value: endpoints.length },
-        { labels: { ...labels, state: 'unhealthy' }, value: unready },
-      ]),
+      eachSeries(sources, (pool, { perTokenSeconds }) =>
+        histogramSamples('sluice_time_per_output_token_seconds', perTokenSeconds, { pool }),
+      ),
+  },
+  {
+    name: 'sluice_tokens_total',
+    help: 'Tokens by type (input, output), as upstreams say in usage.',
+    type: 'counter',
+    collect: (sources) => eachSeries(sources, (pool, { tokens }) => counterSamples(tokens, (type) => ({ pool, type }))),
+  },
+  {
+    name: 'sluice_retry_budget_exhausted_total',
+    help: 'Retries not made because too many requests of the pool were being tried again.',
+    type: 'counter',
+    collect: (sources) =>
+      eachSeries(sources, (pool, { retriesRefused }) =>
+        retriesRefused === 0 ? [] : [{ labels: { pool }, value: retriesRefused }],
+      ),
+  },
+  {
+    name: 'sluice_shed_total',
+    help: 'Requests refused because the proxy is overloaded, by reason.',
+    type: 'counter',
+    collect: ({ series }) => counterSamples(series.shed, (reason) => ({ reason })),
   },
   {
     name: 'sluice_config_documents',
@@ -190,9 +229,11 @@ function eachSeries(sources: MetricSources, samples: (pool: string, series: Pool
   ];
 }
 
+const ENDPOINT_STATES = ['ready', 'cooling', 'ejected', 'unhealthy'] as const;
+
 type BackendSamples = (
   labels: { pool: string; backend: string },
-  endpoints: readonly { readonly state: { readonly inFlight: number } }[],
+  endpoints: readonly Endpoint[],
   unready: number,
 ) => Sample[];
 
@@ -204,7 +245,7 @@ function eachBackend(sources: MetricSources, samples: BackendSamples): Sample[] 
   );
 }
 
-function inFlight(endpoints: readonly { readonly state: { readonly inFlight: number } }[]): number {
+function inFlight(endpoints: readonly Endpoint[]): number {
   return endpoints.reduce((sum, { state }) => sum + state.inFlight, 0);
 }
 

@@ -24,12 +24,13 @@ export function observe(histogram: Histogram, value: number): void {
 /** A counter with one varying label, or several joined by `|`. */
 export type Counter = Map<string, number>;
 
-export function count(counter: Counter, label: string): void {
-  counter.set(label, (counter.get(label) ?? 0) + 1);
+export function count(counter: Counter, label: string, by = 1): void {
+  counter.set(label, (counter.get(label) ?? 0) + by);
 }
 
 /** Seconds; a model's answer takes from milliseconds (embeddings) to minutes (reasoning). */
 const DURATION_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+const PER_TOKEN_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5];
 const OVERHEAD_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1];
 
 /** The series of one pool: they begin on use and go with it. */
@@ -39,8 +40,12 @@ export interface PoolSeries {
   readonly durationSeconds: Histogram;
   readonly firstByteSeconds: Histogram;
   readonly queueWaitSeconds: Histogram;
+  readonly perTokenSeconds: Histogram;
   /** By `backend|outcome`. */
   readonly attempts: Counter;
+  /** By type: input, output. */
+  readonly tokens: Counter;
+  retriesRefused: number;
 }
 
 export function createSeries(): PoolSeries {
@@ -49,17 +54,22 @@ export function createSeries(): PoolSeries {
     durationSeconds: createHistogram(DURATION_BOUNDS),
     firstByteSeconds: createHistogram(DURATION_BOUNDS),
     queueWaitSeconds: createHistogram(DURATION_BOUNDS),
+    perTokenSeconds: createHistogram(PER_TOKEN_BOUNDS),
     attempts: new Map(),
+    tokens: new Map(),
+    retriesRefused: 0,
   };
 }
 
 /** What belongs to no pool. */
 export interface ProxySeries {
   readonly overheadSeconds: Histogram;
+  /** Requests refused under overload, by reason. */
+  readonly shed: Counter;
   /** Requests that named no pool we have, under the pool `unknown`. */
   readonly unknown: PoolSeries;
 }
 
 export function createProxySeries(): ProxySeries {
-  return { overheadSeconds: createHistogram(OVERHEAD_BOUNDS), unknown: createSeries() };
+  return { overheadSeconds: createHistogram(OVERHEAD_BOUNDS), shed: new Map(), unknown: createSeries() };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ConfigReport } from '../../proxy/config/schema.ts';
+import { type ConfigReport, ProxyId } from '../../proxy/config/schema.ts';
 import { eventually } from '../support/eventually.ts';
 import { backend, chat, fakes, instance, openDoor, pool, rawClient } from './http/door.ts';
 
@@ -137,6 +137,20 @@ describe('the admin door', () => {
     const before = text.length;
     await eventually('a heartbeat', () => text.length > before && text.slice(before).trim() === '');
     await response.body?.cancel().catch(() => undefined);
+  });
+
+  test('each answer of /config says what the proxy calls itself, which is another name at each start', async () => {
+    const names = new Set<string | null>();
+    for (const door of [await openDoor(), await openDoor()]) {
+      const before = names.size;
+      for (const path of ['/config', '/config?watch=true']) {
+        const response = await fetch(door.adminUrl + path);
+        names.add(response.headers.get('x-sluice-proxy'));
+        await response.body?.cancel();
+      }
+      expect(names.size).toBe(before + 1);
+    }
+    for (const name of names) expect(ProxyId.safeParse(name).success).toBe(true);
   });
 
   test('listeners of /config, gone or still there, do not hold up the end', async () => {

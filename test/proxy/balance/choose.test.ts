@@ -1,12 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { choose } from '../../../proxy/balance/choose.ts';
+import { type Asked, choose } from '../../../proxy/balance/choose.ts';
 import { startAtRandomPhase } from '../../../proxy/balance/phase.ts';
 import type { EndpointState, Pool } from '../../../proxy/pool.ts';
 import { type BackendPlan, poolOf } from './pools.ts';
 
+const DEPS = { random: () => 0.5, shareOf: (limit: number) => limit };
+
+function asking(more: Partial<Asked> = {}): Asked {
+  return { tried: [], spills: 0, conversation: undefined, prefixKey: undefined, ...more };
+}
+
 function picks(pool: Pool, times: number, tried: EndpointState[] = []): string[] {
   return Array.from({ length: times }, () => {
-    const choice = choose(pool, tried);
+    const choice = choose(pool, asking({ tried }), 0, DEPS);
     return typeof choice === 'string' ? choice : choice.address;
   });
 }
@@ -131,7 +137,7 @@ describe('tiers', () => {
     const pool = poolOf([{ name: 'a', maxConcurrent: 1 }]);
     const state = pool.tiers[0]?.backends[0]?.endpoints[0]?.state as EndpointState;
     state.inFlight = 1;
-    expect(choose(pool, [])).toBe('busy');
-    expect(choose(pool, [state])).toBe('none');
+    expect(choose(pool, asking(), 0, DEPS)).toBe('busy');
+    expect(choose(pool, asking({ tried: [state] }), 0, DEPS)).toBe('none');
   });
 });

@@ -54,7 +54,7 @@ describe('time limits', () => {
     const [a] = await fakes('a');
     const door = await openDoor();
     await door.put(pool('chat', [backend(a)], { timeouts: { requestMs: 200 } }));
-    a.behave({ headers: { 'content-length': '4000' }, stallAfterChunks: 1 });
+    a.behave({ headers: { 'content-length': '400000' }, stallAfterChunks: 1 });
     const client = await rawClient(door.port);
     client.send(httpPost(CHAT, chat()));
     expect(await client.closed).toMatch(/^HTTP\/1.1 200 OK/);

@@ -31,10 +31,18 @@ function relayed(): Relayed {
   const res = new SlowAnswer();
   const abandoned: string[] = [];
   const flow: string[] = [];
-  const exchange = { res, alarm: {}, id: 'x', pool: '', backend: '', closes: () => false } as unknown as Exchange;
-  const relay = new Relay(exchange, (why) => abandoned.push(why));
-  const controller = { pause: () => flow.push('pause'), resume: () => flow.push('resume') };
-  relay.begin(controller as never, 200, { 'content-type': 'text/event-stream' });
+  const exchange = {
+    res,
+    alarm: {},
+    id: 'x',
+    pool: '',
+    backend: '',
+    rateHeaders: [],
+    closes: () => false,
+  } as unknown as Exchange;
+  const relay = new Relay(exchange);
+  const bytes = { pause: () => flow.push('pause'), resume: () => flow.push('resume') };
+  relay.begin({ ...bytes, abandon: () => abandoned.push('abandoned') }, 200, ['content-type', 'text/event-stream']);
   return { relay, res, abandoned, flow };
 }
 
@@ -59,7 +67,7 @@ describe('a relay', () => {
     vi.advanceTimersByTime(59_000);
     expect(res.destroyed).toBe(false);
     vi.advanceTimersByTime(2_000);
-    expect([res.destroyed, abandoned]).toEqual([true, ['the client takes no bytes']]);
+    expect([res.destroyed, abandoned]).toEqual([true, ['abandoned']]);
   });
 
   test('keeps one that was slow once, also where a chunk came between its pause and the upstream’s', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ProxyError } from '../../../proxy/errors.ts';
-import { findModel } from '../../../proxy/http/json-model.ts';
+import { readFacts } from '../../../proxy/http/json-body.ts';
 import { below, document, mutate, type Reading, readSlowly, seeded } from './json-fuzz.ts';
 
 const SEED = 20260601;
@@ -9,7 +9,7 @@ const DOCUMENTS = 15_000;
 
 function read(body: Buffer): Reading {
   try {
-    const { model, stream, start, end } = findModel(body);
+    const { model, stream, start, end } = readFacts(body);
     if (JSON.parse(body.toString('utf8', start, end)) !== model) throw new Error('the span is not the value');
     return { model, stream };
   } catch (error) {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { ProxyError } from '../../../proxy/errors.ts';
-import { checkJson, findModel, replaceModel } from '../../../proxy/http/json-model.ts';
+import { checkJson, readFacts, replaceModel } from '../../../proxy/http/json-body.ts';
 import { MAX_DEPTH } from '../../../proxy/http/json-scan.ts';
 
 function refusal(body: Buffer): ProxyError {
   try {
-    findModel(body);
+    readFacts(body);
   } catch (error) {
     if (error instanceof ProxyError) return error;
     throw error;
@@ -13,7 +13,7 @@ function refusal(body: Buffer): ProxyError {
   throw new Error('not refused');
 }
 
-describe('findModel', () => {
+describe('readFacts', () => {
   test.each([
     ['alone', '{"model":"gpt-4o"}', 'gpt-4o'],
     ['with space everywhere', ' \r\n{ "model"\t:\n "gpt-4o" } \n', 'gpt-4o'],
@@ -30,7 +30,7 @@ describe('findModel', () => {
     ['beside a long key full of escapes', `{"${'\\u006d'.repeat(50)}":1,"model":"yes"}`, 'yes'],
   ])('finds the model %s', (_name, text, model) => {
     const body = Buffer.from(text);
-    const span = findModel(body);
+    const span = readFacts(body);
     expect(span.model).toBe(model);
     expect(JSON.parse(body.toString('utf8', span.start, span.end))).toBe(model);
   });
@@ -47,7 +47,7 @@ describe('findModel', () => {
     ['{"model":"m","x":{"stream":true}}', false],
     ['{"model":"m"}', false],
   ])('of %s says stream: %s', (text, stream) => {
-    expect(findModel(Buffer.from(text)).stream).toBe(stream);
+    expect(readFacts(Buffer.from(text)).stream).toBe(stream);
   });
 
   test.each([
@@ -120,13 +120,13 @@ describe('findModel', () => {
   test('reads what JSON.parse reads however deep it nests, up to its own limit', () => {
     const nested = (levels: number): Buffer =>
       Buffer.from(`{"x":${'['.repeat(levels - 1)}1${']'.repeat(levels - 1)},"model":"m"}`);
-    expect(findModel(nested(100_000)).model).toBe('m');
-    expect(findModel(nested(MAX_DEPTH)).model).toBe('m');
+    expect(readFacts(nested(100_000)).model).toBe('m');
+    expect(readFacts(nested(MAX_DEPTH)).model).toBe('m');
     expect(refusal(nested(MAX_DEPTH + 1))).toMatchObject({
       code: 'invalid_json',
       message: expect.stringContaining('deep'),
     });
-    expect(findModel(Buffer.from('{"model":"m","x":[{"y":[]}]}')).model).toBe('m');
+    expect(readFacts(Buffer.from('{"model":"m","x":[{"y":[]}]}')).model).toBe('m');
   });
 
   test('reads a body wherever it lies in memory', () => {
@@ -134,7 +134,7 @@ describe('findModel', () => {
     for (let shift = 0; shift < 9; shift += 1) {
       const room = Buffer.alloc(shift + text.length + 8, '"');
       room.write(text, shift);
-      expect(findModel(room.subarray(shift, shift + text.length)).model).toBe('gpt-4o');
+      expect(readFacts(room.subarray(shift, shift + text.length)).model).toBe('gpt-4o');
     }
   });
 });
@@ -157,8 +157,8 @@ describe('replaceModel', () => {
     const before = '{ "n" : 1.0, "model" : ';
     const after = ' , "text":"caf\\u00e9 模型", "model2":"gpt-4o"}\n';
     const body = Buffer.from(`${before}"gpt-4o"${after}`);
-    const replaced = replaceModel(body, findModel(body), model).toString();
+    const replaced = replaceModel(body, readFacts(body), model).toString();
     expect(replaced).toBe(`${before}${JSON.stringify(model)}${after}`);
-    expect(findModel(Buffer.from(replaced)).model).toBe(model);
+    expect(readFacts(Buffer.from(replaced)).model).toBe(model);
   });
 });

@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest';
+import { joinEmbeddings, splitInput } from '../../../proxy/http/batch.ts';
+import { readFacts } from '../../../proxy/http/json-body.ts';
+
+function split(text: string, size: number): unknown[] | undefined {
+  const body = Buffer.from(text);
+  return splitInput(body, readFacts(body).prompt, size)?.map((part) => JSON.parse(part.toString()));
+}
+
+describe('an input array', () => {
+  test('goes in parts of at most the batch, each a body like the whole', () => {
+    expect(split('{"model":"m", "input" : [ "a", "b,]" , "c" ], "dimensions":4}', 2)).toEqual([
+      { model: 'm', input: ['a', 'b,]'], dimensions: 4 },
+      { model: 'm', input: ['c'], dimensions: 4 },
+    ]);
+  });
+
+  test('of lists of token ids goes in parts as well', () => {
+    expect(split('{"input":[[1,2],[3],[4,5]],"model":"m"}', 2)).toEqual([
+      { input: [[1, 2], [3]], model: 'm' },
+      { input: [[4, 5]], model: 'm' },
+    ]);
+  });
+
+  test.each([
+    ['that fits', '{"model":"m","input":["a","b"]}'],
+    ['of token ids, which are one input', '{"model":"m","input":[1,2,3,4,5]}'],
+    ['that is empty', '{"model":"m","input":[]}'],
+    ['that is a text', '{"model":"m","input":"a text"}'],
+    ['of things that no server reads', '{"model":"m","input":[{},{},{}]}'],
+    ['that is missing', '{"model":"m"}'],
+  ])('%s goes as it is', (_name, text) => {
+    expect(split(text, 2)).toBeUndefined();
+  });
+});
+
+function join(...answers: string[]): unknown {
+  const joined = joinEmbeddings(answers.map((answer) => Buffer.from(answer)));
+  return joined === undefined ? undefined : JSON.parse(joined.toString());
+}
+
+const item = (index: number, embedding: string): string =>
+  `{"object":"embedding","index":${index},"embedding":${embedding}}`;
+
+describe('answers to the parts', () => {
+  test('are one list in order, indexes counted through, usage summed, numbers with their own text', () => {
+    const first = `{"object":"list","data":[${item(0, '[1.50e-2]')}, ${item(1, '[2]')}],"model":"x","usage":{"prompt_tokens":3,"total_tokens":3}}`;
+    const second = `{"object":"list","data":[${item(0, '"base64=="')}],"model":"x","usage":{"prompt_tokens":4,"total_tokens":4}}`;
+    expect(join(first, second)).toEqual({
+      ...{ object: 'list', model: 'x', usage: { prompt_tokens: 7, total_tokens: 7 } },
+      data: [
+        { object: 'embedding', index: 0, embedding: [0.015] },
+        { object: 'embedding', index: 1, embedding: [2] },
+        { object: 'embedding', index: 2, embedding: 'base64==' },
+      ],
+    });
+    expect(joinEmbeddings([Buffer.from(first), Buffer.from(second)])?.toString()).toContain('1.50e-2');
+  });
+
+  test('are joined wherever usage stands, and without it', () => {
+    const usage = '"usage":{"total_tokens":2}';
+    expect(join(`{${usage},"data":[${item(0, '[1]')}]}`, `{"data":[${item(0, '[2]')}],${usage}}`)).toMatchObject({
+      ...{ usage: { total_tokens: 4 }, data: [{ index: 0 }, { index: 1 }] },
+    });
+    expect(join(`{"data":[${item(0, '[1]')}]}`, `{"data":[]}`)).toEqual({
+      data: [{ object: 'embedding', index: 0, embedding: [1] }],
+    });
+  });
+
+  test.each(['{"error":null}', '[]', '{"data":{}}'])('that are no lists, as %s, are not joined', (answer) => {
+    expect(join(`{"data":[${item(0, '[1]')}]}`, answer)).toBeUndefined();
+  });
+});

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from 'undici';
 import type { Log } from '../program/log.ts';
-import { ConfigReport } from '../proxy/config/schema.ts';
+import { ConfigReport, PROXY_ID_HEADER, ProxyId } from '../proxy/config/schema.ts';
 
 /** A proxy sends an empty line each 10 s: without one for this long the connection is half open. */
 const SILENCE_MS = 25_000;
@@ -16,11 +16,16 @@ const FIRST_REPORTS_MS = 1_000;
 export interface ConfigStreamOptions {
   readonly origin: string;
   readonly agent: Agent;
-  /** A connection is there: what it reports is all there is, once `heard` follows. */
-  readonly opened: () => void;
+  /**
+   * A connection is there: what it reports is all there is, once `heard` follows. `proxyId`: what the proxy calls
+   * itself; undefined: it is older than that.
+   */
+  readonly opened: (proxyId: string | undefined) => void;
   readonly report: (report: ConfigReport) => void;
   /** Its reports of what it held when we connected have all come. */
   readonly heard: () => void;
+  /** The connection ended after `opened`; not called after `stop`. */
+  readonly lost: () => void;
   readonly log: Log;
   readonly random?: () => number;
 }
@@ -51,7 +56,7 @@ async function run(options: ConfigStreamOptions, signal: AbortSignal): Promise<v
 }
 
 async function readOnce(options: ConfigStreamOptions, signal: AbortSignal, alive: () => void): Promise<void> {
-  const { statusCode, body } = await options.agent.request({
+  const { statusCode, headers, body } = await options.agent.request({
     origin: options.origin,
     path: '/config?watch=true',
     method: 'GET',
@@ -65,7 +70,7 @@ async function readOnce(options: ConfigStreamOptions, signal: AbortSignal, alive
     body.destroy();
     throw new Error(`GET /config?watch=true answered ${statusCode}`);
   }
-  options.opened();
+  options.opened(ProxyId.safeParse(headers[PROXY_ID_HEADER]).data);
   let isHeard = false;
   const heard = (): void => {
     if (isHeard || signal.aborted) return;
@@ -81,6 +86,7 @@ async function readOnce(options: ConfigStreamOptions, signal: AbortSignal, alive
     }
   } finally {
     clearTimeout(timer);
+    if (!signal.aborted) options.lost();
   }
 }
 

@@ -10,6 +10,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import { createNames } from './names.ts';
 import { createBucket, createGate } from './pace.ts';
 import { createPublisher, type Publisher } from './publish.ts';
+import { publishRanks, type Ranks } from './ranks.ts';
 import { createReporter, type Reporter } from './report.ts';
 import { createStatusWriter, type StatusWriter } from './status.ts';
 import { createStore, type Store, type StoreEvents } from './store.ts';
@@ -61,12 +62,15 @@ export async function createOperator(given: OperatorOptions): Promise<Operator> 
   const options: Settled = { ...DEFAULTS, ...given };
   const { client, log, clock } = options;
   const translate = await translateOptions(options);
-  const stage: Stage = { leading: false, hearing: undefined };
+  const stage: Stage = { leading: false, hearing: undefined, ranks: undefined };
   const isActive = (): boolean => stage.leading && store.synced() && store.root().state !== 'gone';
   const enqueue = (keys: Iterable<string>): void => {
     if (isActive()) for (const key of keys) queue.add(key);
   };
-  const enqueueAll = (): void => enqueue(new Set([...store.keys(), ...store.published.keys()]));
+  const enqueueAll = (): void => {
+    enqueue(new Set([...store.keys(), ...store.published.keys()]));
+    stage.ranks?.changed();
+  };
 
   const store: Store = createStore({
     ...options,
@@ -109,7 +113,8 @@ export async function createOperator(given: OperatorOptions): Promise<Operator> 
     ...{ store, metrics },
     lead: () => {
       stage.leading = true;
-      stage.hearing = acknowledge({ ...options, changed: heard });
+      stage.hearing = acknowledge({ ...options, changed: heard, proxiesChanged: () => stage.ranks?.changed() });
+      stage.ranks = ranksOf(options, store, stage, isActive);
       metrics.leader.set(1);
       void store.whenSynced.then(() => {
         log.info({ resources: [...store.keys()].length }, 'every kind has been read');
@@ -118,7 +123,7 @@ export async function createOperator(given: OperatorOptions): Promise<Operator> 
     },
     stop: async () => {
       stage.leading = false;
-      await Promise.all([queue.close(), stage.hearing?.stop(), store.stop()]);
+      await Promise.all([queue.close(), stage.ranks?.stop(), stage.hearing?.stop(), store.stop()]);
     },
   };
 }
@@ -137,6 +142,7 @@ type Settled = OperatorOptions & Required<Pick<OperatorOptions, keyof typeof DEF
 interface Stage {
   leading: boolean;
   hearing: Acknowledge | undefined;
+  ranks: Ranks | undefined;
 }
 
 function metricsOf(store: Store): Metrics {
@@ -149,14 +155,24 @@ function reporterOf(options: Settled, statuses: StatusWriter, metrics: Metrics, 
   return createReporter({ ...options, ...{ statuses, events, metrics }, acknowledge: () => stage.hearing });
 }
 
-function publisherOf(options: Settled, { published, root }: Store): Publisher {
-  const { client, namespace, owner, sidecarNamespaces, newId, clock } = options;
-  const ownedBy = (): OwnerReference | undefined => {
+function ranksOf(options: Settled, store: Store, stage: Stage, isActive: () => boolean): Ranks {
+  const proxies = (): readonly string[] | undefined => stage.hearing?.proxies();
+  return publishRanks({ ...options, install: options.owner, root: rootOf(options, store), proxies, isActive });
+}
+
+/** What owns all that is published in the operator's own namespace. */
+function rootOf({ owner }: Settled, { root }: Store): () => OwnerReference | undefined {
+  return () => {
     const now = root();
     return now.state === 'present' ? { apiVersion: 'v1', kind: 'ConfigMap', name: owner, uid: now.uid } : undefined;
   };
+}
+
+function publisherOf(options: Settled, store: Store): Publisher {
+  const { client, namespace, owner, sidecarNamespaces, newId, clock } = options;
+  const { published } = store;
   return createPublisher({
-    ...{ published, namespace, newId, install: owner, root: ownedBy },
+    ...{ published, namespace, newId, install: owner, root: rootOf(options, store) },
     writer: createWriter({ client, published, install: owner }),
     sidecarNamespaces: new Set(sidecarNamespaces),
     gate: createGate(ENDPOINTS_INTERVAL_MS, clock),

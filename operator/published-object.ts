@@ -84,10 +84,14 @@ export function objectFor(
   };
 }
 
+/** What says that an object is published by this install. */
+export function installLabels(install: string): Readonly<Record<string, string>> {
+  return { [MANAGED_BY]: FIELD_MANAGER, [INSTALL]: install };
+}
+
 function labelsFor({ owner, piece, part }: Place, install: string, label: string): Record<string, string> {
   return {
-    [MANAGED_BY]: FIELD_MANAGER,
-    [INSTALL]: install,
+    ...installLabels(install),
     [label]: owner.kind === 'LLMPool' ? 'pool' : 'instance',
     ...(part === 'endpoints' && { [PIECE]: String(piece) }),
   };

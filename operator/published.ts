@@ -100,8 +100,10 @@ function byName(a: PublishedObject, b: PublishedObject): number {
   return a.name < b.name ? -1 : 1;
 }
 
+type Versioned = Pick<PublishedObject, 'resourceVersion'>;
+
 /** Versions of one resource grow; where one is no number, the later word counts. */
-function isNewer(a: PublishedObject, b: PublishedObject): boolean {
+export function isNewer(a: Versioned, b: Versioned): boolean {
   const numbers = /^\d+$/;
   if (!numbers.test(a.resourceVersion) || !numbers.test(b.resourceVersion)) return true;
   return BigInt(a.resourceVersion) > BigInt(b.resourceVersion);

@@ -10,6 +10,8 @@ export interface FakeProxy {
   readonly sayText: (text: string | Buffer) => void;
   /** Streams that are open now. */
   readonly streams: () => number;
+  /** Calls itself so on streams to come. */
+  readonly rename: (id: string) => void;
   /** Ends every stream without a word. */
   readonly cut: () => void;
   readonly close: () => Promise<void>;
@@ -18,6 +20,8 @@ export interface FakeProxy {
 export interface FakeProxyOptions {
   readonly port?: number;
   readonly status?: number;
+  /** What it calls itself; absent: it does not say. */
+  readonly id?: string;
   /** Accepts, but sends nothing after the headers. */
   readonly mute?: boolean;
 }
@@ -26,8 +30,10 @@ export async function startFakeProxy(options: FakeProxyOptions = {}): Promise<Fa
   const { port = 0, status = 200, mute = false } = options;
   const said = new Map<string, ConfigReport>();
   const streams = new Set<ServerResponse>();
+  let { id } = options;
   const server = createServer((_, response) => {
-    response.writeHead(status, { 'content-type': 'application/x-ndjson' });
+    const names = id === undefined ? {} : { 'x-sluice-proxy': id };
+    response.writeHead(status, { 'content-type': 'application/x-ndjson', ...names });
     if (status !== 200) return void response.end();
     response.flushHeaders();
     streams.add(response);
@@ -48,8 +54,12 @@ export async function startFakeProxy(options: FakeProxyOptions = {}): Promise<Fa
     },
     sayText,
     streams: () => streams.size,
+    rename: (now) => {
+      id = now;
+    },
     cut: () => {
       for (const stream of streams) stream.destroy();
+      streams.clear();
     },
     close: () => {
       server.closeAllConnections();

@@ -27,9 +27,10 @@ async function follow(options: FakeProxyOptions = {}) {
   const { stop } = followConfig({
     origin: `http://127.0.0.1:${proxy.port}`,
     ...{ agent, log },
-    opened: () => heard.push('opened'),
+    opened: (id) => heard.push(id === undefined ? 'opened' : `opened ${id}`),
     report: ({ revision, state }) => heard.push(`${state} ${revision.slice(0, 1)}`),
     heard: () => heard.push('heard'),
+    lost: () => heard.push('lost'),
     random: () => 0,
   });
   ends.push(
@@ -49,7 +50,7 @@ test('reports come as the proxy sends them, the first state before it counts as 
   await whenHeard(heard, 'loaded a');
   proxy.cut();
   await eventually('reconnected', () => heard.filter((one) => one === 'heard').length === 2);
-  expect(heard).toEqual(['opened', 'heard', 'loaded a', 'opened', 'loaded a', 'heard']);
+  expect(heard).toEqual(['opened', 'heard', 'loaded a', 'lost', 'opened', 'loaded a', 'heard']);
 });
 
 test('a report that comes in two pieces is one', async () => {
@@ -83,6 +84,18 @@ test('a proxy that never marks the end of its first state is heard after a secon
   const { heard } = await follow({ mute: true });
   await whenHeard(heard, 'heard');
   expect(heard).toEqual(['opened', 'heard']);
+});
+
+test('what the proxy calls itself is told, and nothing that is no such name', async () => {
+  const { proxy, heard } = await follow({ id: 'one' });
+  await whenHeard(heard, 'opened one');
+  for (const name of ['has spaces', 'x'.repeat(65), '{"a":1}']) {
+    proxy.rename(name);
+    proxy.cut();
+    heard.length = 0;
+    await whenHeard(heard, 'heard');
+    expect(heard.filter((one) => one.startsWith('opened'))).toEqual(['opened']);
+  }
 });
 
 test('a line that never ends does not grow for ever', async () => {

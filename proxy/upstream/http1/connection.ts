@@ -37,7 +37,7 @@ export interface StreamedBody {
 export interface Incoming {
   /** The final head (1xx are skipped). Flat: name, value, …; names in lower case, values as latin1. */
   onHead(status: number, headers: string[]): void;
-  /** Bytes of the body, without framing; a slice of what the socket read. */
+  /** Bytes of the body, without framing; they stay as they are. */
   onData(chunk: Buffer): void;
   onEnd(): void;
   /** `code` is the system's (ECONNREFUSED, ENOTFOUND, those of TLS, ECONNRESET, EPIPE) or one of `ClientErrorCode`. */

@@ -26,7 +26,7 @@ describe('a connection', () => {
   });
 
   test('can be used again from within the end of its call', async () => {
-    const server = await answering(ok('x'));
+    const server = await answering(`HTTP/1.1 100 Continue\r\n\r\n${ok('x')}`);
     const connections = connectionsTo(server.url);
     const { promise, resolve } = Promise.withResolvers<string>();
     let left = 50;

@@ -107,7 +107,8 @@ function merged(first: Target | Status | undefined, second: Target | Status): Ta
   return SEVERAL;
 }
 
-function sameTarget(a: Target | Status, b: Target | Status): boolean {
+/** Whether two targets say the same. */
+export function sameTarget(a: Target | Status, b: Target | Status): boolean {
   if (isStatus(a) || isStatus(b)) return a === b;
   if (a.by === 'name') return b.by === 'name' && a.name === b.name;
   if (a.by === 'model') return b.by === 'model' && a.model === b.model;

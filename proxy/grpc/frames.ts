@@ -103,8 +103,7 @@ function completeFrame(reader: FrameReader, chunk: Buffer): Buffer | Status | un
 }
 
 function faultOf(flag: number, frameBytes: number, maxBytes: number): Status | undefined {
-  if (flag > 1)
-    return status('INVALID_ARGUMENT', 'The request is no gRPC message: its compression flag is neither 0 nor 1');
+  if (flag > 1) return status('INVALID_ARGUMENT', 'This is no gRPC message: its compression flag is neither 0 nor 1');
   if (frameBytes - PREFIX_BYTES <= maxBytes) return undefined;
   return status(
     'RESOURCE_EXHAUSTED',

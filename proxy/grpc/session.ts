@@ -7,7 +7,7 @@ import {
 } from 'node:http2';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { ConnectionSettings } from '../upstream/connections.ts';
+import type { ConnectionSettings } from '../upstream/http1/connection.ts';
 
 /** The clocks of connections to upstreams, in milliseconds; a test makes them quick. */
 export interface SessionTimes {

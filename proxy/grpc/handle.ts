@@ -1,0 +1,38 @@
+import { echo } from '../errors.ts';
+import { ClientCall } from './client-call.ts';
+import { type Status, status } from './codes.ts';
+import { forwardOnManyLanes } from './many-lanes.ts';
+import { METHOD_BY_PATH, type Method } from './methods.ts';
+import { forwardOnOneLane } from './one-lane.ts';
+import type { Router } from './route.ts';
+import type { OnStream } from './server.ts';
+
+export interface HandleDeps {
+  readonly router: Router;
+  /** Of one message. */
+  readonly maxMessageBytes: number;
+  /** Takes a call of a method that is none of ours (health, reflection); false: it is nobody's. */
+  readonly other: (call: ClientCall) => boolean;
+  /** Each call once, when it has ended; `method` undefined where it is none of ours. */
+  readonly onOver: (call: ClientCall, method: Method | undefined, end: Status) => void;
+}
+
+/** Takes each stream of the door: finds its method and forwards it. */
+export function createHandler({ router, maxMessageBytes, other, onOver }: HandleDeps): OnStream {
+  return (stream, headers, _flags, rawHeaders) => {
+    if (headers[':method'] !== 'POST' || !String(headers['content-type']).startsWith('application/grpc')) {
+      stream.respond({ ':status': headers[':method'] === 'POST' ? 415 : 405 }, { endStream: true });
+      stream.resume();
+      return;
+    }
+    const path = String(headers[':path']);
+    const method = METHOD_BY_PATH.get(path);
+    const call = new ClientCall(stream, path, rawHeaders);
+    call.onOver = (end) => onOver(call, method, end);
+    if (call.isOver) return;
+    if (method === undefined) {
+      if (!other(call)) call.end(status('UNIMPLEMENTED', `The method ${echo(path)} is unknown`));
+    } else if (method.isWrapped && method.kind === 'stream') forwardOnManyLanes(call, method, router, maxMessageBytes);
+    else forwardOnOneLane(call, method, router, maxMessageBytes);
+  };
+}

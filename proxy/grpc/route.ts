@@ -1,0 +1,45 @@
+import type { ClientCall } from './client-call.ts';
+import type { Status } from './codes.ts';
+import type { Target } from './envelope.ts';
+import type { Sessions } from './sessions.ts';
+import type { UpstreamEnd } from './upstream-end.ts';
+
+/** What the wire asks of routing and admission. */
+export interface Router {
+  /**
+   * Where a message goes, by its target, or by the call's metadata where it has none; the status where it may not. Asked
+   * for each message: a key that was taken back, or an instance that was renamed, ends a stream at its next message.
+   */
+  readonly resolve: (call: ClientCall, target: Target | undefined) => Destination | Status;
+}
+
+export interface Destination {
+  /** Messages of a stream with equal keys share one upstream stream. */
+  readonly key: string;
+  /** Of the whole call where the client set no deadline, in milliseconds; 0: none. */
+  readonly timeoutMs: number;
+  /** One upstream stream is about to be needed. */
+  readonly open: () => Route;
+}
+
+/** The way of one upstream stream through the endpoints of its destination. */
+export interface Route {
+  /**
+   * The next endpoint to try, or the status where none is left; `onTurn` is called once, at once or later, and not after
+   * `end`.
+   */
+  readonly next: (onTurn: (turn: Turn | Status) => void) => void;
+  /** Nothing more is asked; gives back all that is held. Once. */
+  readonly end: () => void;
+}
+
+/** One try at one endpoint. */
+export interface Turn {
+  readonly sessions: Sessions;
+  /** From the first message to the first byte of an answer, in milliseconds; 0: no limit. */
+  readonly firstByteMs: number;
+  /** Flat: what goes with the call to this backend, in place of a client's metadata of the same name. */
+  readonly headers: readonly string[];
+  /** How it ended. Once. */
+  readonly ended: (end: UpstreamEnd) => void;
+}

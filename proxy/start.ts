@@ -25,6 +25,7 @@ import { followTls, readTls, type TlsFiles } from './tls.ts';
 import { guardedLookup } from './upstream/guarded-lookup.ts';
 import { createHttpCheck } from './upstream/health-check.ts';
 import { createHealthChecks } from './upstream/health-checks.ts';
+import { keepOne } from './upstream/rest.ts';
 
 export interface ProxyOptions {
   readonly httpAddress: Address;
@@ -68,6 +69,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   });
   const snapshots = createSnapshots({ random: Math.random, lookup, refuseHost }, (state) => {
     checks.follow(state);
+    if (state.current !== undefined) keepOne(state.current, world.now());
     wake(state.queue);
   });
   const documents = createDocuments({ apply: snapshots.load, changed: snapshots.publish, log });

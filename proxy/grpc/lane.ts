@@ -1,11 +1,12 @@
 import { withSettings } from '../http/headers.ts';
-import type { ClientCall } from './client-call.ts';
+import { isRetried } from '../upstream/outcome.ts';
+import type { CallEnd, ClientCall } from './client-call.ts';
 import { type Status, status } from './codes.ts';
 import { isStatus } from './envelope.ts';
 import type { Route, Turn } from './route.ts';
 import { formatTimeout } from './timeout.ts';
 import { UpstreamCall, type UpstreamEvents } from './upstream-call.ts';
-import { endedBy, isRetried, type UpstreamEnd } from './upstream-end.ts';
+import { endedBy, type UpstreamEnd } from './upstream-end.ts';
 
 /** What comes of a lane. `onOpen` comes anew with each endpoint: all messages have to be written again. */
 export interface LaneEvents extends UpstreamEvents {
@@ -53,7 +54,7 @@ export class Lane implements UpstreamEvents {
   start(): void {
     this.#route.next((turn) => {
       if (this.#isOver) return;
-      if (isStatus(turn)) this.#finish(this.#last ?? endedBy('connect', turn));
+      if (isStatus(turn)) this.#finish(this.#last ?? endedBy('not_sent', turn));
       else this.#try(turn, false);
     });
   }
@@ -84,12 +85,12 @@ export class Lane implements UpstreamEvents {
   }
 
   /** The call is over; no event comes after this. */
-  cancel(why: 'cancelled' | 'timeout'): void {
+  cancel(why: CallEnd): void {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#firstByte);
     this.#upstream?.cancel();
-    this.#turn?.ended(endedBy(why, CANCELLED));
+    this.#turn?.ended(endedBy(why === 'deadline' ? 'deadline' : 'client_left', CANCELLED));
     this.#route.end();
   }
 
@@ -126,12 +127,12 @@ export class Lane implements UpstreamEvents {
     }
     this.#turn = undefined;
     turn.ended(end);
-    if (!mayMove || !isRetried(end)) {
+    if (!mayMove || !isRetried(end.cause)) {
       this.#finish(end);
       return;
     }
     // An upstream's own word says more to the client than a failed connection.
-    if (this.#last?.kind !== 'answered' || end.kind === 'answered') this.#last = end;
+    if (this.#last?.isAnswer !== true || end.isAnswer) this.#last = end;
     this.start();
   }
 
@@ -148,7 +149,7 @@ export class Lane implements UpstreamEvents {
     const ms = this.#turn?.firstByteMs ?? 0;
     if (ms === 0 || this.#firstByte !== undefined || this.#isAnswered) return;
     this.#firstByte = setTimeout(() => {
-      this.fail(endedBy('timeout', status('UNAVAILABLE', `The backend gave no answer within ${ms} ms`)));
+      this.fail(endedBy('first_byte_timeout', status('UNAVAILABLE', `The backend gave no answer within ${ms} ms`)));
     }, ms);
   }
 

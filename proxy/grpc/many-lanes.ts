@@ -1,4 +1,4 @@
-import type { ClientCall } from './client-call.ts';
+import type { CallEnd, ClientCall } from './client-call.ts';
 import { CODES, type Status, status } from './codes.ts';
 import { isStatus, openEnvelope } from './envelope.ts';
 import { createFrameReader, type FrameReader, isCutShort, readFrames } from './frames.ts';
@@ -49,7 +49,7 @@ class ManyLanes implements StrandOwner {
   start(): void {
     const { call } = this;
     const head = setTimeout(() => call.head(PLAIN_HEAD), HEAD_MS);
-    call.onLeave = (why) => this.#cancel(why === 'deadline' ? 'timeout' : 'cancelled');
+    call.onLeave = (why) => this.#cancel(why);
     call.onDrain = () => {
       this.#isBlocked = false;
       this.settle();
@@ -138,7 +138,7 @@ class ManyLanes implements StrandOwner {
   #refuse(fault: Status): void {
     if (this.isComplete) return;
     this.isComplete = true;
-    this.#order.push(failedSlot(endedBy('cancelled', fault)));
+    this.#order.push(failedSlot(endedBy('client_left', fault)));
     this.settle();
   }
 
@@ -164,10 +164,10 @@ class ManyLanes implements StrandOwner {
   #end(end: UpstreamEnd): void {
     if (this.call.isOver) return;
     this.call.end(end);
-    this.#cancel('cancelled');
+    this.#cancel('client');
   }
 
-  #cancel(why: 'cancelled' | 'timeout'): void {
+  #cancel(why: CallEnd): void {
     for (const strand of this.#strands.values()) strand.cancel(why);
     this.#order = [];
     this.#first = 0;

@@ -48,7 +48,7 @@ class OneLane implements LaneEvents {
 
   start(): void {
     const { stream } = this.#call;
-    this.#call.onLeave = (why) => this.#lane?.cancel(why === 'deadline' ? 'timeout' : 'cancelled');
+    this.#call.onLeave = (why) => this.#lane?.cancel(why);
     this.#call.onDrain = () => this.#lane?.resume();
     // Its first message may come long after its answer has begun: a Watch, a client that waits for initial metadata.
     if (!this.#method.isWrapped && this.#method.kind !== 'unary') this.#begin(undefined);
@@ -99,14 +99,14 @@ class OneLane implements LaneEvents {
 
   judge(end: UpstreamEnd): UpstreamEnd {
     const isHeld = this.#method.kind === 'unary' && !this.#call.hasHead;
-    if (!isHeld || end.kind !== 'answered' || end.code !== CODES.OK) return end;
+    if (!isHeld || !end.isAnswer || end.code !== CODES.OK) return end;
     this.#isWhole = isOneFrame(this.#held, this.#heldBytes);
     return this.#isWhole ? end : NO_MESSAGE;
   }
 
   onEnd(end: UpstreamEnd): void {
     if (!this.#isWhole) this.#held = [];
-    if (this.#head !== undefined && end.kind === 'answered') this.#call.head(this.#head);
+    if (this.#head !== undefined && end.isAnswer) this.#call.head(this.#head);
     this.#call.end(end, this.#takeHeld());
   }
 
@@ -187,7 +187,7 @@ class OneLane implements LaneEvents {
 
   #fail(fault: Status): void {
     this.#call.end(fault);
-    this.#lane?.cancel('cancelled');
+    this.#lane?.cancel('client');
   }
 
   #takeHeld(): Buffer | undefined {
@@ -208,4 +208,4 @@ const TWO_MESSAGES = status('INVALID_ARGUMENT', 'A unary call has one message');
 const TWO_INSTANCES = status('INVALID_ARGUMENT', 'All messages of this call have to be for one instance');
 const CUT_SHORT = status('INVALID_ARGUMENT', 'The request cannot be decoded: it ends inside a message');
 const NO_REQUEST = status('INVALID_ARGUMENT', 'The call has no message');
-const NO_MESSAGE = endedBy('malformed', status('INTERNAL', 'The backend answered with no whole message'));
+const NO_MESSAGE = endedBy('malformed_http', status('INTERNAL', 'The backend answered with no whole message'));

@@ -64,16 +64,16 @@ const OPTIONS: ClientSessionOptions & { readonly strictSingleValueFields: boolea
   strictSingleValueFields: false,
 };
 
-/** Begins to connect. A peer that does not speak HTTP/2 within `connectMs` is no peer. */
+/** Begins to connect. A peer that does not speak HTTP/2 within `connectMs` (0: no limit) is no peer. */
 export function openSession(settings: SessionSettings, times: SessionTimes, events: SessionEvents): Session {
   const socket = openSocket(settings);
   const http2 = connect(settings.origin, { ...OPTIONS, createConnection: () => socket });
   const session: Session = { http2, streams: new Set(), limit: 0, usedAt: performance.now() };
   let error: Error | undefined;
   let stopPings: (() => void) | undefined;
-  const late = setTimeout(() => {
-    http2.destroy(new Error(`no HTTP/2 connection within ${settings.connectMs} ms`));
-  }, settings.connectMs);
+  const { connectMs } = settings;
+  const giveUp = (): void => void http2.destroy(new Error(`no HTTP/2 connection within ${connectMs} ms`));
+  const late = connectMs === 0 ? undefined : setTimeout(giveUp, connectMs);
   http2.on('connect', () => http2.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
   http2.on('remoteSettings', ({ maxConcurrentStreams = Number.POSITIVE_INFINITY }) => {
     clearTimeout(late);

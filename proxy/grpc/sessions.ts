@@ -99,7 +99,7 @@ export function createSessions(settings: SessionSettings, times: SessionTimes = 
     wait: (onRoom) => {
       if (isClosed || waiting.size >= MAX_WAITING) {
         const why = isClosed ? 'the endpoint is gone' : `${MAX_WAITING} calls wait for a connection already`;
-        queueMicrotask(() => onRoom(new Error(why)));
+        queueMicrotask(() => onRoom(notSent(why)));
         return () => {};
       }
       waiting.add(onRoom);
@@ -108,13 +108,18 @@ export function createSessions(settings: SessionSettings, times: SessionTimes = 
     },
     close: () => {
       isClosed = true;
-      failAll(new Error('the endpoint is gone'));
+      failAll(notSent('the endpoint is gone'));
       for (const { http2 } of sessions) http2.close();
     },
   };
 }
 
 const REQUEST = { endStream: false };
+
+/** It says nothing of the endpoint. */
+function notSent(why: string): Error {
+  return Object.assign(new Error(why), { code: 'ERR_UPSTREAM_CLOSED' });
+}
 
 /** Its 'close' says all; without a listener an error would end the process. */
 function ignore(): void {}

@@ -1,4 +1,4 @@
-import type { ClientCall } from './client-call.ts';
+import type { CallEnd, ClientCall } from './client-call.ts';
 import { CODES, status } from './codes.ts';
 import { createFrameReader, type FrameReader, readFrames, resetFrames } from './frames.ts';
 import { Lane, type LaneEvents, type LaneRequest } from './lane.ts';
@@ -72,7 +72,7 @@ export class Strand implements LaneEvents {
     if (this.#lane.isOpen) this.#lane.finish();
   }
 
-  cancel(why: 'cancelled' | 'timeout'): void {
+  cancel(why: CallEnd): void {
     this.#lane.cancel(why);
   }
 
@@ -104,7 +104,7 @@ export class Strand implements LaneEvents {
   onData(chunk: Buffer): void {
     this.#hasTooMany = false;
     const fault = readFrames(this.#reader, chunk, this.#onAnswer);
-    if (fault !== undefined) this.#lane.fail(endedBy('malformed', fault));
+    if (fault !== undefined) this.#lane.fail(endedBy('malformed_http', fault));
     else if (this.#hasTooMany) this.#lane.fail(TOO_MANY);
     else this.#all.settle();
   }
@@ -119,7 +119,7 @@ export class Strand implements LaneEvents {
   }
 
   judge(end: UpstreamEnd): UpstreamEnd {
-    return end.kind === 'answered' && end.code === CODES.OK && this.#waiting.length > 0 ? TOO_FEW : end;
+    return end.isAnswer && end.code === CODES.OK && this.#waiting.length > 0 ? TOO_FEW : end;
   }
 
   onEnd(end: UpstreamEnd): void {
@@ -150,5 +150,5 @@ export class Strand implements LaneEvents {
   }
 }
 
-const TOO_FEW = endedBy('malformed', status('INTERNAL', 'The backend answered fewer messages than it was sent'));
-const TOO_MANY = endedBy('malformed', status('INTERNAL', 'The backend answered more messages than it was sent'));
+const TOO_FEW = endedBy('malformed_http', status('INTERNAL', 'The backend answered fewer messages than it was sent'));
+const TOO_MANY = endedBy('malformed_http', status('INTERNAL', 'The backend answered more messages than it was sent'));

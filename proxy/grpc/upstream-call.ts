@@ -1,9 +1,10 @@
 import { type ClientHttp2Stream, constants, type Http2Session, type IncomingHttpHeaders } from 'node:http2';
+import { causeOfConnectError } from '../upstream/outcome.ts';
 import { status } from './codes.ts';
 import { answerMetadata, metadataValue } from './metadata.ts';
 import type { Sessions } from './sessions.ts';
 import { readStatus, statusOfHttp, statusOfReset } from './status.ts';
-import { endedBy, type UpstreamEnd } from './upstream-end.ts';
+import { answered, endedBy, type UpstreamEnd } from './upstream-end.ts';
 
 /** What comes of a call to an endpoint, in this order; nothing after `onEnd`, which comes once. */
 export interface UpstreamEvents {
@@ -44,7 +45,7 @@ export class UpstreamCall {
     try {
       stream = this.#sessions.openStream(this.#headers);
     } catch (error) {
-      this.#end(endedBy('malformed', status('INTERNAL', `The metadata cannot be sent: ${(error as Error).message}`)));
+      this.#end(endedBy('not_sent', status('INTERNAL', `The metadata cannot be sent: ${(error as Error).message}`)));
       return;
     }
     if (stream !== undefined) this.#attach(stream);
@@ -90,7 +91,7 @@ export class UpstreamCall {
     this.#stopWaiting = undefined;
     if (this.#isOver) return;
     if (error === undefined) this.open();
-    else this.#end(endedBy('connect', unavailable(error.message)));
+    else this.#end(endedBy(causeOfConnectError(error), unavailable(error.message)));
   }
 
   #attach(stream: ClientHttp2Stream): void {
@@ -116,7 +117,7 @@ export class UpstreamCall {
     if (this.#isOver) return;
     this.#hasHead = true;
     const httpStatus = Number(headers[':status']);
-    if (httpStatus !== 200) this.#fault = endedBy('malformed', statusOfHttp(httpStatus));
+    if (httpStatus !== 200) this.#fault = endedBy('malformed_http', statusOfHttp(httpStatus));
     else if (!metadataValue(rawHeaders, 'content-type').startsWith('application/grpc')) this.#fault = NOT_GRPC;
     if ((flags & END_STREAM) !== 0) this.#finish(rawHeaders);
     else if (this.#fault === undefined) this.#events.onHead(answerMetadata(rawHeaders));
@@ -125,7 +126,7 @@ export class UpstreamCall {
   #finish(rawTrailers: readonly string[]): void {
     const said = readStatus(rawTrailers);
     if (said === undefined) this.#end(this.#fault ?? NO_STATUS);
-    else this.#end({ kind: 'answered', ...said, trailers: answerMetadata(rawTrailers), isUnseen: false });
+    else this.#end(answered(said, answerMetadata(rawTrailers)));
   }
 
   #onClose(stream: ClientHttp2Stream): void {
@@ -136,7 +137,7 @@ export class UpstreamCall {
     } else if (this.#session?.destroyed === true) {
       // The first stream of a connection has the id 1: with another, the connection was a kept one.
       const isKept = stream.id !== 1;
-      this.#end(endedBy('lost', unavailable('the connection was lost'), isKept && !this.#hasHead));
+      this.#end(endedBy('reset', unavailable('the connection was lost'), isKept && !this.#hasHead));
     } else if (rstCode === constants.NGHTTP2_NO_ERROR) this.#end(this.#fault ?? NO_STATUS);
     else this.#end(endedBy('reset', statusOfReset(rstCode)));
   }
@@ -154,5 +155,5 @@ function unavailable(why: string): ReturnType<typeof status> {
   return status('UNAVAILABLE', `Failed to connect to backend: ${why}`);
 }
 
-const NO_STATUS = endedBy('malformed', status('INTERNAL', 'The backend ended the call without a status'));
-const NOT_GRPC = endedBy('malformed', status('UNKNOWN', 'The backend answered with something that is not gRPC'));
+const NO_STATUS = endedBy('malformed_http', status('INTERNAL', 'The backend ended the call without a status'));
+const NOT_GRPC = endedBy('malformed_http', status('UNKNOWN', 'The backend answered with something that is not gRPC'));

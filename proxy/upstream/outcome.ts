@@ -43,6 +43,8 @@ const CAUSES = {
   /** 408. */
   request_timeout: { outcome: 'server_error', retried: true, passes: true, verdict: 'failure' },
   server_error: { outcome: 'server_error', retried: true, passes: true, verdict: 'failure' },
+  /** gRPC's INTERNAL and the like: the call itself may be what breaks it, and TEI says so of a batch it cannot compute. */
+  broken: { outcome: 'server_error', retried: false, passes: true, verdict: 'failure' },
 
   refused: { ...failed, outcome: 'connect' },
   dns: { ...failed, outcome: 'connect' },
@@ -106,6 +108,21 @@ export function causeOfStatus(status: number): Cause {
   return status === 401 || status === 403 ? 'credential' : 'client_error';
 }
 
+/** By the name of gRPC's code in an upstream's own status. */
+export function causeOfGrpcCode(code: string): Cause {
+  return BY_GRPC_CODE[code] ?? 'client_error';
+}
+
+const BY_GRPC_CODE: Readonly<Record<string, Cause>> = {
+  OK: 'ok',
+  UNAVAILABLE: 'server_error',
+  RESOURCE_EXHAUSTED: 'rate_limited',
+  ...{ UNAUTHENTICATED: 'credential', PERMISSION_DENIED: 'credential' },
+  ...{ INTERNAL: 'broken', UNKNOWN: 'broken', DATA_LOSS: 'broken', CANCELLED: 'broken' },
+  // The deadline is the client's, or ours: the upstream only saw it first.
+  DEADLINE_EXCEEDED: 'deadline',
+};
+
 const BY_CODE: Readonly<Record<string, Cause>> = {
   ...{ ECONNREFUSED: 'refused', EHOSTUNREACH: 'refused', ENETUNREACH: 'refused', EHOSTDOWN: 'refused' },
   ...{ ENETDOWN: 'refused', EACCES: 'refused', EPERM: 'refused' },
@@ -134,6 +151,11 @@ function causeOfCode(code: string): Cause | undefined {
 
 /** OpenSSL's own codes are many; they all come before the first byte of an answer. */
 const TLS = /^ERR_(TLS|SSL|OSSL)_|CERT|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|PATH_LENGTH|INVALID_(CA|PURPOSE)/;
+
+/** By the error in place of a connection. */
+export function causeOfConnectError(error: Error): Cause {
+  return causeOfCode(codeOf(error)) ?? 'refused';
+}
 
 /** Whether it is the sign of a kept connection that the server had closed: the answer never began. */
 export function isConnectionLoss(error: Error): boolean {

@@ -19,7 +19,8 @@ import { metadataValue } from '../../../proxy/grpc/metadata.ts';
 import type { Destination, Route, Router } from '../../../proxy/grpc/route.ts';
 import { createGrpcServer } from '../../../proxy/grpc/server.ts';
 import { createSessions, type Sessions } from '../../../proxy/grpc/sessions.ts';
-import { outcomeOf } from '../../../proxy/grpc/upstream-end.ts';
+import type { UpstreamEnd } from '../../../proxy/grpc/upstream-end.ts';
+import { outcomeOf } from '../../../proxy/upstream/outcome.ts';
 import { settingsOf } from './peers.ts';
 
 /** A door whose routing is a table: instance names and their endpoints. */
@@ -61,8 +62,7 @@ export async function startDoor(
           onTurn(status('UNAVAILABLE', `No endpoint of '${name}' is left`));
           return;
         }
-        const turnEnded = (end: Parameters<typeof outcomeOf>[0]): void =>
-          void attempts.push(`${name} ${outcomeOf(end)}`);
+        const turnEnded = ({ cause }: UpstreamEnd): void => void attempts.push(`${name} ${outcomeOf(cause)}`);
         onTurn({ sessions: chosen, firstByteMs, headers: ['authorization', 'Bearer upstream'], ended: turnEnded });
       },
       end: () => {

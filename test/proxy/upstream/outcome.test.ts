@@ -3,7 +3,9 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createConnections } from '../../../proxy/upstream/http1/connections.ts';
 import {
   type Cause,
+  causeOfConnectError,
   causeOfError,
+  causeOfGrpcCode,
   causeOfStatus,
   isConnectionLoss,
   isRetried,
@@ -22,6 +24,7 @@ const TABLE: Record<Cause, [Outcome, boolean, boolean, Verdict]> = {
   rate_limited: ['rate_limited', true, true, 'limit'],
   request_timeout: ['server_error', true, true, 'failure'],
   server_error: ['server_error', true, true, 'failure'],
+  broken: ['server_error', false, true, 'failure'],
   refused: ['connect', true, false, 'failure'],
   dns: ['connect', true, false, 'failure'],
   tls: ['connect', true, false, 'failure'],
@@ -48,6 +51,33 @@ describe('what follows from how an attempt ended', () => {
   test.each(Object.entries(TABLE))('%s: %j', (cause, row) => {
     const of = cause as Cause;
     expect([outcomeOf(of), isRetried(of), passesThrough(of), verdictOf(of)]).toEqual(row);
+  });
+
+  test.each<[string, Cause]>([
+    ['OK', 'ok'],
+    ['UNAVAILABLE', 'server_error'],
+    ['RESOURCE_EXHAUSTED', 'rate_limited'],
+    ['UNAUTHENTICATED', 'credential'],
+    ['PERMISSION_DENIED', 'credential'],
+    ['INTERNAL', 'broken'],
+    ['UNKNOWN', 'broken'],
+    ['DATA_LOSS', 'broken'],
+    ['CANCELLED', 'broken'],
+    ['DEADLINE_EXCEEDED', 'deadline'],
+    ['INVALID_ARGUMENT', 'client_error'],
+    ['FAILED_PRECONDITION', 'client_error'],
+    ['UNIMPLEMENTED', 'client_error'],
+  ])('an upstream’s own gRPC status %s means %s', (code, cause) => {
+    expect(causeOfGrpcCode(code)).toBe(cause);
+  });
+
+  test('whatever came in place of a connection counts as one that was not made', () => {
+    const coded = (code: string): Error => Object.assign(new Error('x'), { code });
+    expect(causeOfConnectError(coded('ECONNREFUSED'))).toBe('refused');
+    expect(causeOfConnectError(coded('ENOTFOUND'))).toBe('dns');
+    expect(causeOfConnectError(coded('SELF_SIGNED_CERT_IN_CHAIN'))).toBe('tls');
+    expect(causeOfConnectError(coded('ERR_UPSTREAM_CLOSED'))).toBe('not_sent');
+    expect(causeOfConnectError(new Error('the peer speaks TLS but not HTTP/2'))).toBe('refused');
   });
 
   test.each<[number, Cause]>([

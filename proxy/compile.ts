@@ -35,7 +35,8 @@ export function compilePool(input: Loaded, state: PoolState, deps: CompileDeps):
   const known = new Map<string, EndpointState>();
   const build = (backend: BackendDocument): Backend => compileBackend(backend, input, state, known, deps);
   const tiers = document.kind === 'LLMPool' ? tiersOf(document, build) : tiersOfInstance(document, build);
-  const pool: Pool = { ...headOf(input), ...ruleOf(input), tiers };
+  const rule = ruleOf(input);
+  const pool: Pool = { ...headOf(input), ...rule, tiers, tellsClientsApart: tellsClientsApart(rule, tiers) };
   adopt(pool, state, known, deps);
   return pool;
 }
@@ -46,7 +47,12 @@ function headOf(input: Loaded): Pick<Pool, 'kind' | 'namespace' | 'name' | 'key'
   return { kind, namespace, name, key: `${namespace}/${name}`, revision };
 }
 
-type Rule = Omit<Pool, 'tiers' | keyof ReturnType<typeof headOf>>;
+type Rule = Omit<Pool, 'tiers' | 'tellsClientsApart' | keyof ReturnType<typeof headOf>>;
+
+function tellsClientsApart({ access, limits, maxConcurrent }: Rule, tiers: readonly Tier[]): boolean {
+  const slots = tiers.flatMap(({ backends }) => backends.map((backend) => backend.maxConcurrent));
+  return access !== undefined || limits !== undefined || Math.min(maxConcurrent, ...slots) < Number.POSITIVE_INFINITY;
+}
 
 function ruleOf({ document, clients }: Loaded): Rule {
   const { queue, retry, ejection, healthCheck, limits, maxConcurrent = Number.POSITIVE_INFINITY } = document;

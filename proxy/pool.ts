@@ -33,6 +33,8 @@ export interface Pool {
   readonly healthCheck: HealthCheck | undefined;
   readonly limits: Limits | undefined;
   readonly access: Access | undefined;
+  /** Whether it matters whose call it is: keys are asked for, limits are a client's, or calls may wait for each other. */
+  readonly tellsClientsApart: boolean;
   /** The request header that names a conversation, in lower case; empty: none. */
   readonly affinityHeader: string;
   readonly prefixHash: { readonly loadFactorPercent: number; readonly prefixBytes: number };

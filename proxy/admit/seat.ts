@@ -40,8 +40,15 @@ export function createSeat(
   { client, conversation, prefixKey }: Pick<Seat, 'client' | 'conversation' | 'prefixKey'>,
 ): Seat {
   return {
-    ...{ state, client, conversation, prefixKey, tried: [], spills: 0 },
-    ...{ holdsPool: false, held: undefined, isProbe: false },
+    state,
+    client,
+    conversation,
+    prefixKey,
+    tried: [],
+    spills: 0,
+    holdsPool: false,
+    held: undefined,
+    isProbe: false,
   };
 }
 

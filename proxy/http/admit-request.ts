@@ -20,6 +20,7 @@ export function admitRequest(
   bodyBytes: number,
   maxTokens: number | undefined,
 ): void {
+  if (!pool.tellsClientsApart) return;
   const key = presentedKey(exchange.req.rawHeaders);
   exchange.client = authorize(pool, key, deps.snapshot(), () => waitSeconds(state));
   if (pool.limits === undefined) return;

@@ -20,9 +20,14 @@ export function finish(deps: HttpDeps, exchange: Exchange, error: unknown): void
   stopAlarm(exchange.alarm);
   releaseBody(exchange, deps.held);
   dropRest(exchange.req, deps.limits.times.restMs);
-  const { grant, usage, isServed } = exchange;
-  if (grant !== undefined && !isServed) refund(grant, deps.now());
+  const { grant, usage } = exchange;
+  if (grant !== undefined && !costTokens(exchange)) refund(grant, deps.now());
   else if (grant !== undefined) settle(grant, usage?.totalTokens, deps.now());
   if (exchange.attempts > 0) observe(deps.series.overheadSeconds, exchange.overheadMs / 1000);
   deps.logLine(record(exchange, exchange.series ?? deps.series.unknown, deps.now()));
+}
+
+/** An upstream that refused the request as wrong answered it, but spent nothing on it. */
+function costTokens({ isServed, usage, res }: Exchange): boolean {
+  return isServed && (usage !== undefined || res.statusCode < 400);
 }

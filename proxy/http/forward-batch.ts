@@ -5,7 +5,7 @@ import type { Answer, Sink } from './attempt.ts';
 import { joinEmbeddings } from './batch.ts';
 import type { HeldBytes } from './body.ts';
 import type { Exchange } from './exchange.ts';
-import { type ForwardDeps, type Forwarded, forward } from './forward.ts';
+import { type ForwardDeps, type Forwarded, forward, type Sent } from './forward.ts';
 import { withSettings } from './headers.ts';
 import { sendAnswer } from './respond.ts';
 
@@ -25,7 +25,7 @@ export interface BatchDeps extends ForwardDeps {
 export function forwardBatch(
   exchange: Exchange,
   request: Forwarded,
-  bodies: readonly Forwarded['bodyFor'][],
+  bodies: readonly Sent['bodyFor'][],
   deps: BatchDeps,
   done: (error?: unknown) => void,
 ): void {
@@ -65,7 +65,7 @@ export function forwardBatch(
     const part = partOf(exchange);
     parts.add(part);
     const sink = collect(exchange, deps, (answer) => take(index, answer), give, over);
-    forward(part, { ...request, bodyFor }, sink, deps, (error) => {
+    forward(part, { ...request, sent: { ...request.sent, bodyFor } }, sink, deps, (error) => {
       stopAlarm(part.alarm);
       parts.delete(part);
       addUp(exchange, part);
@@ -74,7 +74,9 @@ export function forwardBatch(
     });
   };
 
-  limitWhole(exchange.alarm, request.state.current?.timeouts.requestMs ?? 0, () => endCall(exchange.call, 'deadline'));
+  limitWhole(exchange.alarm, request.sent.state.current?.timeouts.requestMs ?? 0, () =>
+    endCall(exchange.call, 'deadline'),
+  );
   exchange.call.undo = () => {
     for (const part of parts) endCall(part.call, exchange.call.ended ?? 'client');
   };

@@ -17,8 +17,8 @@ import type { Exchange } from './exchange.ts';
 import { withSettings } from './headers.ts';
 import { joinQuery } from './query.ts';
 
-/** A request that has found its pool. */
-export interface Forwarded {
+/** A request that has found its pool: all but what its head says. */
+export interface Sent {
   readonly state: PoolState;
   /** The name the client asked for, as routing understood it. */
   readonly asked: string;
@@ -27,19 +27,24 @@ export interface Forwarded {
   /** The client's query, without `?`. */
   readonly query: string;
   /** The query with this model in it, where it is the query that names it. */
-  readonly queryFor?: (model: string) => string;
-  /** Flat: what of the client's headers may go upstream. */
-  readonly headers: string[];
+  readonly queryFor?: ((model: string) => string) | undefined;
   /** The body with this model in it; undefined for a request without one. */
   readonly bodyFor: (model: string) => Buffer | StreamedBody | undefined;
   /** Whether the body can still be sent to another endpoint. */
   readonly isRepeatable: () => boolean;
-  /** Whether a 200 that is no JSON, or holds an error, is nonsense. */
-  readonly expectsJson: boolean;
   /** Hash of the conversation it belongs to; undefined: none. */
   readonly conversation: number | undefined;
   /** Hash of what calls with the same beginning share; undefined: nothing. */
   readonly prefixKey: number | undefined;
+}
+
+/** A request that can be sent. */
+export interface Forwarded {
+  readonly sent: Sent;
+  /** Flat: what of the client's headers may go upstream. */
+  readonly headers: string[];
+  /** Whether a 200 that is no JSON, or holds an error, is nonsense. */
+  readonly expectsJson: boolean;
 }
 
 /** What forwarding reads of the world. */
@@ -72,6 +77,7 @@ const MEAN_OF_LATE = 16;
 class Forwarding {
   readonly #exchange: Exchange;
   readonly #request: Forwarded;
+  readonly #sent: Sent;
   readonly #sink: Sink;
   readonly #deps: ForwardDeps;
   readonly #done: (error?: unknown) => void;
@@ -87,15 +93,16 @@ class Forwarding {
   constructor(exchange: Exchange, request: Forwarded, sink: Sink, deps: ForwardDeps, done: (error?: unknown) => void) {
     this.#exchange = exchange;
     this.#request = request;
+    this.#sent = request.sent;
     this.#sink = sink;
     this.#deps = deps;
     this.#done = done;
-    const { conversation, prefixKey } = request;
-    this.#seat = createSeat(request.state, { client: exchange.client, conversation, prefixKey });
+    const { state, conversation, prefixKey } = request.sent;
+    this.#seat = createSeat(state, { client: exchange.client, conversation, prefixKey });
   }
 
   start(): void {
-    const { state } = this.#request;
+    const { state } = this.#sent;
     const { alarm, call } = this.#exchange;
     noteRequest(state.retries, this.#deps.now());
     limitWhole(alarm, state.current?.timeouts.requestMs ?? 0, () => endCall(call, 'deadline'));
@@ -134,11 +141,11 @@ class Forwarding {
   #noteWait(): void {
     const ms = this.#deps.now() - this.#waitsSince;
     this.#exchange.queueMs += ms;
-    observe(this.#request.state.series.queueWaitSeconds, ms / 1000);
+    observe(this.#sent.state.series.queueWaitSeconds, ms / 1000);
   }
 
   #seated(endpoint: Endpoint | undefined): void {
-    const pool = this.#request.state.current;
+    const pool = this.#sent.state.current;
     if (this.#exchange.call.ended !== undefined) this.#refuseEnded();
     else if (endpoint === undefined || pool === undefined) this.#noneLeft(pool);
     else this.#try(pool, endpoint);
@@ -146,9 +153,9 @@ class Forwarding {
 
   #try(pool: Pool, endpoint: Endpoint): void {
     const now = this.#deps.now();
-    const { conversation } = this.#request;
+    const { conversation } = this.#sent;
     if (conversation !== undefined) {
-      this.#exchange.hasMoved = hasMoved(this.#request.state.conversations, pool, conversation, endpoint);
+      this.#exchange.hasMoved = hasMoved(this.#sent.state.conversations, pool, conversation, endpoint);
     }
     this.#endpoint = endpoint;
     this.#attemptAt = now;
@@ -158,20 +165,21 @@ class Forwarding {
   #prepare(pool: Pool, endpoint: Endpoint, now: number): UpstreamRequest {
     const { backend, basePath } = endpoint;
     const exchange = this.#exchange;
-    const request = this.#request;
+    const sent = this.#sent;
+    const { headers, expectsJson } = this.#request;
     exchange.attempts += 1;
     exchange.backend = backend.name;
     if (exchange.attempts === 1) exchange.overheadMs = now - exchange.bodyAt - exchange.queueMs;
-    const model = upstreamModel(pool, backend, request.asked);
-    const query = request.queryFor?.(model) ?? request.query;
+    const model = upstreamModel(pool, backend, sent.asked);
+    const query = sent.queryFor?.(model) ?? sent.query;
     return {
       endpoint,
       method: exchange.req.method ?? 'POST',
-      path: basePath + request.path + joinQuery(query, backend.query),
-      headers: withSettings(request.headers, backend.headers),
-      body: request.bodyFor(model),
+      path: basePath + sent.path + joinQuery(query, backend.query),
+      headers: withSettings(headers, backend.headers),
+      body: sent.bodyFor(model),
       timeouts: pool.timeouts,
-      expectsJson: request.expectsJson,
+      expectsJson,
     };
   }
 
@@ -189,7 +197,7 @@ class Forwarding {
   /** What the attempt says of its endpoint: before its slot is given back, or the next call would get a bad one. */
   #note(result: AttemptResult): void {
     const endpoint = this.#endpoint;
-    const { state } = this.#request;
+    const { state } = this.#sent;
     const pool = state.current;
     if (endpoint === undefined) return;
     const now = this.#deps.now();
@@ -210,7 +218,7 @@ class Forwarding {
   }
 
   #failed(failed: Failed): void {
-    const { state, isRepeatable } = this.#request;
+    const { state, isRepeatable } = this.#sent;
     const pool = state.current;
     if (this.#last === undefined || hasAnswer(failed) || !hasAnswer(this.#last)) this.#last = failed;
     if (this.#endpoint !== undefined) this.#seat.tried.push(this.#endpoint.state);
@@ -228,7 +236,7 @@ class Forwarding {
   #noneLeft(pool: Pool | undefined): void {
     const { tried } = this.#seat;
     if (this.#last === undefined) {
-      this.#end(refusalOf(this.#request.state, this.#deps.now()));
+      this.#end(refusalOf(this.#sent.state, this.#deps.now()));
     } else if (pool === undefined || tried.length === 0) {
       this.#answerFailure(this.#last);
     } else {
@@ -248,7 +256,7 @@ class Forwarding {
       return;
     }
     const { status } = last.answer;
-    const { state } = this.#request;
+    const { state } = this.#sent;
     this.#exchange.backend = last.backend;
     const isLater = status === 429 || status === 503;
     this.#sink.pass(last.answer, isLater ? retrySeconds(state, this.#deps.now()) : undefined);
@@ -266,7 +274,7 @@ class Forwarding {
     if (this.#isOver) return;
     this.#isOver = true;
     const { alarm, attempts, startedAt, queueMs } = this.#exchange;
-    const { state } = this.#request;
+    const { state } = this.#sent;
     endWhole(alarm);
     leave(this.#seat);
     if (attempts > 0) {

@@ -12,6 +12,7 @@ export interface RequestHead {
   readonly contentLength: number | undefined;
   /** The client's own id, the first where it sent several, where it is short and harmless in a header and a log; else empty. */
   readonly requestId: string;
+  readonly hasRequestId: boolean;
   /** Its x-request-id header may go upstream as it is: there is one, and it is `requestId`. */
   readonly requestIdPasses: boolean;
   readonly expectsContinue: boolean;
@@ -73,6 +74,7 @@ export function readHead(req: { rawHeaders: readonly string[]; httpVersionMinor:
     contentType,
     contentLength,
     requestId,
+    hasRequestId: requestIds > 0,
     requestIdPasses,
     expectsContinue,
     isMultipart,

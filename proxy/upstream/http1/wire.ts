@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { type Letter, postLater } from '../../outbox.ts';
 import { Answer } from './answer.ts';
 import type { Call, Line } from './call.ts';
 import { clientError, isMalformed } from './client-error.ts';
@@ -18,7 +19,7 @@ export interface Keeper {
 const SHORT_BYTES = 8 * 1024;
 
 /** One connection, with one call on it at most. */
-export class Wire implements Line {
+export class Wire implements Line, Letter {
   /** Kept until then, on the keeper's clock. */
   idleUntilMs = 0;
   readonly #keeper: Keeper;
@@ -26,7 +27,7 @@ export class Wire implements Line {
   readonly #answer = new Answer();
   #call: Call | undefined;
   #upload: Upload | undefined;
-  /** What waits for the connection to be made. */
+  /** What waits for the connection to be made, or for the end of the turn. */
   #waiting: { readonly outgoing: Outgoing; readonly head: string } | undefined;
   #isReady = false;
   #isReading = false;
@@ -58,8 +59,14 @@ export class Wire implements Line {
   send(outgoing: Outgoing, head: string, call: Call): void {
     this.#call = call;
     this.#answer.begin();
-    if (this.#isReady) this.#write(outgoing, head);
-    else this.#waiting = { outgoing, head };
+    this.#waiting = { outgoing, head };
+    if (this.#isReady) postLater(this);
+  }
+
+  post(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting !== undefined) this.#write(waiting.outgoing, waiting.head);
   }
 
   hold(): void {
@@ -89,9 +96,7 @@ export class Wire implements Line {
   #ready(): void {
     clearTimeout(this.#connectTimer);
     this.#isReady = true;
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    if (waiting !== undefined) this.#write(waiting.outgoing, waiting.head);
+    this.post();
   }
 
   #write({ body }: Outgoing, head: string): void {

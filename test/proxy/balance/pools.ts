@@ -24,7 +24,7 @@ export function poolOf(plans: readonly BackendPlan[], more: Partial<Pool> = {}):
     timeouts: { connectMs: 0, firstByteMs: 0, idleMs: 0, requestMs: 0 },
     retry: { attempts: 3, backoffMs: 25, budgetPercent: 20 },
     ejection: { consecutiveFailures: 5, failureMs: 15_000, rateLimitedMs: 60_000, maxCooldownMs: 300_000 },
-    ...{ healthCheck: undefined, limits: undefined, access: undefined, affinityHeader: '' },
+    ...{ healthCheck: undefined, limits: undefined, access: undefined, tellsClientsApart: true, affinityHeader: '' },
     prefixHash: { loadFactorPercent: 125, prefixBytes: 256 },
     tiers: tiers.map((tier) => tierOf(tier, plans)),
     ...more,

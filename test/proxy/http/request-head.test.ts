@@ -50,6 +50,7 @@ describe('readHead', () => {
       contentType: 'Multipart/form-data; boundary=x',
       contentLength: 7,
       requestId: '',
+      hasRequestId: false,
       requestIdPasses: false,
       expectsContinue: true,
       isMultipart: true,

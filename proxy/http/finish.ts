@@ -9,6 +9,9 @@ import type { HttpDeps } from './handle.ts';
 import { record } from './record.ts';
 import { sendError } from './respond.ts';
 
+/** Weight of the newest request in the mean of all. */
+const MEAN_OF_LATE = 64;
+
 /** Ends a request: answers with the error where there is one, gives back what it held, counts it, logs its line. */
 export function finish(deps: HttpDeps, exchange: Exchange, error: unknown): void {
   if (exchange.isOver) return;

@@ -73,7 +73,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     wake(state.queue);
   });
   const documents = createDocuments({ apply: snapshots.load, changed: snapshots.publish, log });
-  documents.watchProxies(shares.update);
+  documents.watchProxies((ids) => {
+    shares.update(ids);
+    // A share may have grown.
+    for (const state of snapshots.current().states.values()) wake(state.queue);
+  });
   let draining = false;
 
   const tls = options.tls === undefined ? undefined : await readTls(options.tls);
@@ -86,7 +90,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     ...{ ...world, nowEpochMs: Date.now, overload },
     snapshot: snapshots.current,
     limits: { ...options, times },
-    held: { total: 0 },
+    held: { total: 0, meanSeconds: 1, shed: series.shed },
     series,
     newId: requestIds(randomBytes(8).toString('hex')),
     newTraceparent: createTraceparents(randomFillSync),

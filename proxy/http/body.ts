@@ -1,5 +1,7 @@
+import { retryAfterForHeld } from '../admit/overload.ts';
 import { endStep, limitStep } from '../alarm.ts';
 import { ProxyError } from '../errors.ts';
+import { type Counter, count } from '../metrics/series.ts';
 import type { Times } from '../times.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -13,6 +15,10 @@ export interface BodyLimits {
 /** What all requests hold at this moment. */
 export interface HeldBytes {
   total: number;
+  /** How long a request takes of late: in that time as many bytes leave as may be held. */
+  meanSeconds: number;
+  /** Requests refused under overload, by reason. */
+  readonly shed: Counter;
 }
 
 /**
@@ -69,8 +75,15 @@ export function hold(exchange: Exchange, bytes: number, limits: BodyLimits, held
   exchange.heldBytes += bytes;
   held.total += bytes;
   if (exchange.heldBytes > limits.maxBodyBytes) return tooLarge(limits.maxBodyBytes);
-  if (held.total <= limits.maxHeldBytes) return undefined;
-  return new ProxyError('overloaded', 'Too many request bodies are held at once; try again', { retryAfterSeconds: 1 });
+  return held.total <= limits.maxHeldBytes ? undefined : tooMuchHeld(held, limits.maxHeldBytes);
+}
+
+/** Counts the refusal, too. */
+export function tooMuchHeld(held: HeldBytes, maxHeldBytes: number): ProxyError {
+  count(held.shed, 'held_bytes');
+  return new ProxyError('overloaded', 'Too many bytes are held at once; try again', {
+    retryAfterSeconds: retryAfterForHeld(held.total, maxHeldBytes, held.meanSeconds),
+  });
 }
 
 /** The exchange is over, or its body has gone upstream. */

@@ -23,11 +23,14 @@ export function finish(deps: HttpDeps, exchange: Exchange, error: unknown): void
   stopAlarm(exchange.alarm);
   releaseBody(exchange, deps.held);
   dropRest(exchange.req, deps.limits.times.restMs);
+  const now = deps.now();
+  const { held } = deps;
+  held.meanSeconds += ((now - exchange.startedAt) / 1000 - held.meanSeconds) / MEAN_OF_LATE;
   const { grant, usage } = exchange;
-  if (grant !== undefined && !costTokens(exchange)) refund(grant, deps.now());
-  else if (grant !== undefined) settle(grant, usage?.totalTokens, deps.now());
+  if (grant !== undefined && !costTokens(exchange)) refund(grant, now);
+  else if (grant !== undefined) settle(grant, usage?.totalTokens, now);
   if (exchange.attempts > 0) observe(deps.series.overheadSeconds, exchange.overheadMs / 1000);
-  deps.logLine(record(exchange, exchange.series ?? deps.series.unknown, deps.now()));
+  deps.logLine(record(exchange, exchange.series ?? deps.series.unknown, now));
 }
 
 /** An upstream that refused the request as wrong answered it, but spent nothing on it. */

@@ -3,7 +3,7 @@ import { createCall, endCall } from '../call.ts';
 import { ProxyError } from '../errors.ts';
 import type { Answer, Sink } from './attempt.ts';
 import { joinEmbeddings } from './batch.ts';
-import type { HeldBytes } from './body.ts';
+import { type HeldBytes, tooMuchHeld } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { type ForwardDeps, type Forwarded, forward, type Sent } from './forward.ts';
 import { withSettings } from './headers.ts';
@@ -123,8 +123,7 @@ function collect(
       exchange.heldBytes += chunk.length;
       held.total += chunk.length;
       if (held.total <= limits.maxHeldBytes) return;
-      const message = 'Too many answers are held at once; send fewer inputs at a time';
-      fail(new ProxyError('overloaded', message, { retryAfterSeconds: 1 }));
+      fail(tooMuchHeld(held, limits.maxHeldBytes));
     },
     end: () => take({ status, headers, body: Buffer.concat(chunks) }),
     cut: () => fail(new ProxyError('upstream_error', 'An upstream was lost in the middle of its answer')),

@@ -11,8 +11,10 @@ import {
   type SecretValue,
   type Setting,
 } from './config/schema.ts';
+import { createSessions } from './grpc/sessions.ts';
+import { grpcOf } from './metrics/series.ts';
 import type { Access, Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from './pool.ts';
-import type { ConnectionSettings, Connections } from './upstream/http1/connection.ts';
+import type { ConnectionSettings } from './upstream/http1/connection.ts';
 import { createConnections, sameSettings } from './upstream/http1/connections.ts';
 
 /** What compile needs besides the documents: all of it fixed for the life of the process. */
@@ -67,7 +69,6 @@ function ruleOf({ document, clients }: Loaded): Rule {
     return { ...shared, models, firstModel, strategy, timeouts, prefixHash, affinityHeader };
   }
   const { instanceName, named, model, protocol, timeouts, maxBatch } = document;
-  if (protocol === 'GRPC') throw new Error('protocol: GRPC is not known');
   return {
     ...shared,
     models: named ? [instanceName] : [],
@@ -116,7 +117,7 @@ function compileBackend(
     const refusal = deps.refuseHost(host);
     if (refusal !== undefined) throw new Error(`backend ${name}: ${address}: ${refusal}`);
     const identity = `${name}|${origin}`;
-    const endpointState = endpointStateOf(identity, settingsOf(document, origin, input, deps), state, known);
+    const endpointState = endpointStateOf(identity, settingsOf(document, origin, input, deps), input, state, known);
     if (ready) places.push({ address, basePath, state: endpointState });
     else unready.push(address);
   }
@@ -181,21 +182,40 @@ function settingsOf(document: BackendDocument, origin: string, input: Loaded, de
 function endpointStateOf(
   identity: string,
   settings: ConnectionSettings,
+  { document }: Loaded,
   state: PoolState,
   known: Map<string, EndpointState>,
 ): EndpointState {
   const before = known.get(identity) ?? state.endpoints.get(identity);
-  const kept = before !== undefined && sameSettings(before.connections.settings, settings);
-  const after = kept ? before : createEndpointState(identity, createConnections(settings));
+  const isGrpc = document.kind === 'EmbeddingInstance' && document.protocol === 'GRPC';
+  const isSame = before !== undefined && (before.sessions !== undefined) === isGrpc;
+  const kept = isSame && sameSettings(before.connections.settings, settings);
+  const after = kept ? before : createEndpointState(identity, settings, isGrpc ? state : undefined);
   known.set(identity, after);
   return after;
 }
 
-function createEndpointState(identity: string, connections: Connections): EndpointState {
+/** None of its connections is made before it is needed. `grpc`: whose instance's it is, where it speaks gRPC. */
+function createEndpointState(
+  identity: string,
+  settings: ConnectionSettings,
+  grpc: PoolState | undefined,
+): EndpointState {
+  const onConnected = (): void => {
+    if (grpc !== undefined) grpcOf(grpc.series).connections += 1;
+  };
   return {
     ...{ inFlight: 0, restUntil: 0, restReason: 'failures', isProbing: false, failures: 0, ejections: 0 },
-    ...{ isHealthy: true, contraryChecks: 0, nextCheckAt: 0, recoveredAt: 0, hash: hashOf(identity), connections },
+    ...{ isHealthy: true, contraryChecks: 0, nextCheckAt: 0, recoveredAt: 0, hash: hashOf(identity) },
+    connections: createConnections(settings),
+    sessions: grpc === undefined ? undefined : createSessions(settings, { onConnected }),
   };
+}
+
+/** Open calls end as they would; new ones find no connection any more. */
+export function closeEndpoint({ connections, sessions }: EndpointState): void {
+  connections.close();
+  sessions?.close();
 }
 
 function settingValue(setting: Setting, credentials: Readonly<Record<string, string>>, backend: string): string {
@@ -222,7 +242,7 @@ function adopt(pool: Pool, state: PoolState, known: Map<string, EndpointState>, 
   }
   if (isNew) startAtRandomPhase(pool, deps.random);
   for (const [identity, before] of state.endpoints) {
-    if (known.get(identity) !== before) before.connections.close();
+    if (known.get(identity) !== before) closeEndpoint(before);
   }
   state.backends = backends;
   state.endpoints = known;

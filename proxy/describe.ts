@@ -1,3 +1,4 @@
+import { type InstanceStatus, statusOf } from './instance-status.ts';
 import type { Backend, Pool, PoolState } from './pool.ts';
 import type { Snapshot } from './snapshot.ts';
 import { stateOf } from './upstream/rest.ts';
@@ -31,7 +32,7 @@ export interface InstanceView {
   readonly name: string;
   readonly model: string | null;
   readonly protocol: 'GRPC' | 'HTTP';
-  readonly status: 'running' | 'stopped' | 'unavailable';
+  readonly status: InstanceStatus;
   readonly endpoints: number;
 }
 
@@ -46,16 +47,19 @@ export function describePool(state: PoolState, now: number): PoolView[] {
   ];
 }
 
+/** Sorted by name: the order that an index counts in. */
 export function listInstances(snapshot: Snapshot): InstanceView[] {
-  return [...snapshot.states.values()].flatMap(describeInstance);
+  const views = [...snapshot.states.values()].flatMap(describeInstance);
+  return views.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** One view, or none for a pool. */
-export function describeInstance({ current }: PoolState): InstanceView[] {
+export function describeInstance(state: PoolState): InstanceView[] {
+  const { current } = state;
   if (current?.instance === undefined) return [];
   const { instanceName, model = null, protocol } = current.instance;
   const endpoints = current.tiers.flatMap(({ backends }) => backends).flatMap((backend) => backend.endpoints).length;
-  return [{ name: instanceName, model, protocol, status: endpoints > 0 ? 'running' : 'unavailable', endpoints }];
+  return [{ name: instanceName, model, protocol, status: statusOf(state), endpoints }];
 }
 
 function endpointsOf(pool: Pool, now: number): EndpointView[] {

@@ -1,5 +1,6 @@
+import { statusOf } from './instance-status.ts';
 import type { Backend, Pool, PoolState } from './pool.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { InstanceGroup, Snapshot } from './snapshot.ts';
 
 /** Where a name leads, and the name without a `proxy-` that stood for nothing of its own. */
 export interface Match {
@@ -42,18 +43,24 @@ function lookUp(snapshot: Snapshot, model: string, mayUse: MayUse): PoolState | 
 function nextRunning(snapshot: Snapshot, model: string, mayUse: MayUse): PoolState | undefined {
   const group = snapshot.byModelId.get(model);
   if (group === undefined) return undefined;
-  const { states } = group;
-  const first = group.turn;
-  group.turn = (first + 1) % states.length;
-  for (let step = 0; step < states.length; step += 1) {
-    const state = states[(first + step) % states.length];
-    if (state?.current !== undefined && isRunning(state.current) && mayUse(state.current)) return state;
-  }
-  return states[first];
+  const isUsable = (state: PoolState): boolean =>
+    statusOf(state) === 'running' && state.current !== undefined && mayUse(state.current);
+  return nextOfGroup(group, isUsable) ?? nextOfGroup(group, ANY);
 }
 
-function isRunning(pool: Pool): boolean {
-  return pool.tiers.some(({ backends }) => backends.some(({ endpoints }) => endpoints.length > 0));
+const ANY = (): boolean => true;
+
+/** The usable one whose turn it is; the turn goes to the one after it. */
+export function nextOfGroup(group: InstanceGroup, isUsable: (state: PoolState) => boolean): PoolState | undefined {
+  const { states, turn } = group;
+  for (let step = 0; step < states.length; step += 1) {
+    const index = (turn + step) % states.length;
+    const state = states[index] as PoolState;
+    if (!isUsable(state)) continue;
+    group.turn = index + 1;
+    return state;
+  }
+  return undefined;
 }
 
 /** The model that a backend is asked for: by requested name, else the backend's own, else as the client said it. */

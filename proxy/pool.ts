@@ -2,6 +2,7 @@ import type { LimitState } from './admit/limits.ts';
 import type { Queue } from './admit/queue.ts';
 import type { RetryBudget } from './admit/retry-budget.ts';
 import type { Conversations } from './balance/conversations.ts';
+import type { Sessions } from './grpc/sessions.ts';
 import type { PoolSeries } from './metrics/series.ts';
 import type { Connections } from './upstream/http1/connection.ts';
 
@@ -160,8 +161,10 @@ export interface EndpointState {
   recoveredAt: number;
   /** Of backend and origin: where it stands in rendezvous hashing, the same in every proxy. */
   readonly hash: number;
-  /** How to reach it; replaced when TLS or the connect timeout change. */
+  /** How to reach it; a new state takes this one's place when TLS, the connect timeout or the protocol change. */
   connections: Connections;
+  /** The same for gRPC; undefined where the protocol is another. */
+  sessions: Sessions | undefined;
 }
 
 export interface PoolState {
@@ -169,6 +172,8 @@ export interface PoolState {
   /** The newest Pool; a call that waits or tries again reads it anew. Undefined once the CR is gone. */
   current: Pool | undefined;
   inFlight: number;
+  /** An instance that somebody stopped: no call is given to it until it is started again. */
+  isStopped: boolean;
   readonly queue: Queue;
   readonly retries: RetryBudget;
   readonly limits: LimitState;

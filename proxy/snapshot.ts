@@ -1,7 +1,7 @@
 import { createLimitState } from './admit/limits.ts';
 import { createQueue } from './admit/queue.ts';
 import { createRetryBudget } from './admit/retry-budget.ts';
-import { type CompileDeps, compilePool } from './compile.ts';
+import { type CompileDeps, closeEndpoint, compilePool } from './compile.ts';
 import type { OwnerInput } from './config/documents.ts';
 import { ownerKey } from './config/schema.ts';
 import { createSeries } from './metrics/series.ts';
@@ -18,12 +18,16 @@ export interface Snapshot {
   /** Instances by instanceName and by `namespace/name`. */
   readonly instancesByName: ReadonlyMap<string, PoolState>;
   /** Instances that run a model, and whose turn it is, for calls by model id. */
-  readonly byModelId: ReadonlyMap<string, ModelGroup>;
+  readonly byModelId: ReadonlyMap<string, InstanceGroup>;
+  /** All that have their name, sorted by it, for calls by index. */
+  readonly instances: InstanceGroup;
   readonly catchAll: PoolState | undefined;
 }
 
-export interface ModelGroup {
+/** Instances that a call may go to alike. */
+export interface InstanceGroup {
   readonly states: readonly PoolState[];
+  /** Whose turn it is. */
   turn: number;
 }
 
@@ -33,6 +37,7 @@ const EMPTY_SNAPSHOT: Snapshot = {
   byName: new Map(),
   instancesByName: new Map(),
   byModelId: new Map(),
+  instances: { states: [], turn: 0 },
   catchAll: undefined,
 };
 
@@ -46,6 +51,8 @@ export interface Snapshots {
   readonly load: (input: OwnerInput) => void;
   /** One assignment of all that was loaded since; wakes those that wait in a changed pool. */
   readonly publish: () => void;
+  /** Lets go of all connections to upstreams; calls under way end as they would. */
+  readonly close: () => void;
 }
 
 export function createSnapshots(deps: CompileDeps, wake: (state: PoolState) => void): Snapshots {
@@ -58,7 +65,7 @@ export function createSnapshots(deps: CompileDeps, wake: (state: PoolState) => v
     const state = states.get(key);
     if (state === undefined) return;
     states.delete(key);
-    for (const endpoint of state.endpoints.values()) endpoint.connections.close();
+    for (const endpoint of state.endpoints.values()) closeEndpoint(endpoint);
     state.endpoints = new Map();
     state.current = undefined;
     namesChanged = true;
@@ -88,7 +95,11 @@ export function createSnapshots(deps: CompileDeps, wake: (state: PoolState) => v
     touched.clear();
   };
 
-  return { current: () => current, load, publish };
+  const close = (): void => {
+    for (const state of states.values()) for (const endpoint of state.endpoints.values()) closeEndpoint(endpoint);
+  };
+
+  return { current: () => current, load, publish, close };
 }
 
 function emptyState(key: string): PoolState {
@@ -96,6 +107,7 @@ function emptyState(key: string): PoolState {
     key,
     current: undefined,
     inFlight: 0,
+    isStopped: false,
     queue: createQueue(),
     retries: createRetryBudget(),
     limits: createLimitState(key),
@@ -120,6 +132,7 @@ function index(states: ReadonlyMap<string, PoolState>): Snapshot {
   const byName = new Map<string, PoolState>();
   const instancesByName = new Map<string, PoolState>();
   const byModelId = new Map<string, { states: PoolState[]; turn: number }>();
+  const instances: PoolState[] = [];
   for (const state of sorted.values()) {
     const pool = state.current;
     if (pool === undefined) continue;
@@ -127,7 +140,10 @@ function index(states: ReadonlyMap<string, PoolState>): Snapshot {
     for (const name of pool.models) if (!byName.has(name)) byName.set(name, state);
     if (pool.instance === undefined) continue;
     instancesByName.set(pool.key, state);
-    if (pool.models.length > 0) instancesByName.set(pool.instance.instanceName, state);
+    if (pool.models.length > 0) {
+      instancesByName.set(pool.instance.instanceName, state);
+      instances.push(state);
+    }
     const id = pool.instance.model;
     if (id === undefined) continue;
     const group = byModelId.get(id);
@@ -136,5 +152,18 @@ function index(states: ReadonlyMap<string, PoolState>): Snapshot {
   }
   const catchAll = byName.get('*');
   byName.delete('*');
-  return { states: sorted, byPath, byName, instancesByName, byModelId, catchAll };
+  instances.sort((a, b) => (instanceNameOf(a) < instanceNameOf(b) ? -1 : 1));
+  return {
+    states: sorted,
+    byPath,
+    byName,
+    instancesByName,
+    byModelId,
+    instances: { states: instances, turn: 0 },
+    catchAll,
+  };
+}
+
+function instanceNameOf({ current }: PoolState): string {
+  return current?.instance?.instanceName ?? '';
 }

@@ -99,7 +99,7 @@ export function leave(seat: Seat): void {
 function tryTake(seat: Seat, deps: AdmitDeps): Endpoint | 'busy' | undefined {
   const { state } = seat;
   const pool = state.current;
-  if (pool === undefined) return undefined;
+  if (pool === undefined || state.isStopped) return undefined;
   if (!seat.holdsPool && state.inFlight >= deps.shareOf(pool.maxConcurrent)) return 'busy';
   const now = deps.now();
   const choice = choose(pool, seat, now, deps);

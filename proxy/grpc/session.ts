@@ -40,6 +40,8 @@ export interface Session {
 
 /** What its owner wants to hear. */
 export interface SessionEvents {
+  /** Once, before `onReady`. */
+  readonly onConnected: () => void;
   /** Streams can be opened; again when the remote changes how many. */
   readonly onReady: () => void;
   /** Once. `error` says why where it never was ready. */
@@ -78,7 +80,10 @@ export function openSession(settings: SessionSettings, times: SessionTimes, even
   http2.on('remoteSettings', ({ maxConcurrentStreams = Number.POSITIVE_INFINITY }) => {
     clearTimeout(late);
     session.limit = maxConcurrentStreams;
-    stopPings ??= startPings(session, socket, times);
+    if (stopPings === undefined) {
+      stopPings = startPings(session, socket, times);
+      events.onConnected();
+    }
     events.onReady();
   });
   http2.on('goaway', (code: number, lastStreamId: number) => {

@@ -29,8 +29,17 @@ const MAX_WAITING = 4096;
 /** What the interval between pings grows to where a remote wants fewer. */
 const MAX_PING_MS = 300_000;
 
+/** `onConnected`: a connection was made. */
+export interface SessionsOptions {
+  readonly times?: SessionTimes;
+  readonly onConnected?: () => void;
+}
+
 /** Connects with the first call, and anew with the first after a loss. */
-export function createSessions(settings: SessionSettings, times: SessionTimes = SESSION_TIMES): Sessions {
+export function createSessions(
+  settings: SessionSettings,
+  { times = SESSION_TIMES, onConnected = ignore }: SessionsOptions = {},
+): Sessions {
   const sessions: Session[] = [];
   const waiting = new Set<OnRoom>();
   let { pingMs } = times;
@@ -41,6 +50,7 @@ export function createSessions(settings: SessionSettings, times: SessionTimes = 
       settings,
       { ...times, pingMs },
       {
+        onConnected,
         onReady: serve,
         onClose: (error) => {
           sessions.splice(sessions.indexOf(session), 1);

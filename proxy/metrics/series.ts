@@ -46,6 +46,29 @@ export interface PoolSeries {
   /** By type: input, output. */
   readonly tokens: Counter;
   retriesRefused: number;
+  /** Undefined until it is used. */
+  grpc: GrpcSeries | undefined;
+}
+
+/** What is counted of an instance's gRPC apart. */
+export interface GrpcSeries {
+  /** By the name of gRPC's code. */
+  readonly requests: Counter;
+  readonly durationSeconds: Histogram;
+  /** Calls by method in snake case; a stream counts once. */
+  readonly methods: Counter;
+  /** Made so far. */
+  connections: number;
+}
+
+export function grpcOf(series: PoolSeries): GrpcSeries {
+  series.grpc ??= {
+    requests: new Map(),
+    durationSeconds: createHistogram(DURATION_BOUNDS),
+    methods: new Map(),
+    connections: 0,
+  };
+  return series.grpc;
 }
 
 export function createSeries(): PoolSeries {
@@ -58,12 +81,16 @@ export function createSeries(): PoolSeries {
     attempts: new Map(),
     tokens: new Map(),
     retriesRefused: 0,
+    grpc: undefined,
   };
 }
 
 /** What belongs to no pool. */
 export interface ProxySeries {
   readonly overheadSeconds: Histogram;
+  readonly grpcOverheadSeconds: Histogram;
+  /** By method in snake case, whatever the instance. */
+  readonly grpcMethodSeconds: Map<string, Histogram>;
   /** Requests refused under overload, by reason. */
   readonly shed: Counter;
   /** Requests that named no pool we have, under the pool `unknown`. */
@@ -71,5 +98,20 @@ export interface ProxySeries {
 }
 
 export function createProxySeries(): ProxySeries {
-  return { overheadSeconds: createHistogram(OVERHEAD_BOUNDS), shed: new Map(), unknown: createSeries() };
+  return {
+    overheadSeconds: createHistogram(OVERHEAD_BOUNDS),
+    grpcOverheadSeconds: createHistogram(OVERHEAD_BOUNDS),
+    grpcMethodSeconds: new Map(),
+    shed: new Map(),
+    unknown: createSeries(),
+  };
+}
+
+export function observeMethod({ grpcMethodSeconds }: ProxySeries, method: string, seconds: number): void {
+  let histogram = grpcMethodSeconds.get(method);
+  if (histogram === undefined) {
+    histogram = createHistogram(DURATION_BOUNDS);
+    grpcMethodSeconds.set(method, histogram);
+  }
+  observe(histogram, seconds);
 }

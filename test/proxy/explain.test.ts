@@ -19,7 +19,7 @@ function snapshotOf(...states: PoolState[]): Snapshot {
   );
   return {
     ...{ states: new Map(all), byPath: new Map(all), byName, catchAll: byName.get('*') },
-    ...{ instancesByName: new Map(), byModelId: new Map() },
+    ...{ instancesByName: new Map(), byModelId: new Map(), instances: { states: [], turn: 0 } },
   };
 }
 

@@ -7,7 +7,7 @@ import type { PoolState } from '../../../proxy/pool.ts';
 /** Of a pool that was never served. */
 export function emptyPoolState(key: string): PoolState {
   return {
-    ...{ key, current: undefined, inFlight: 0, meanSeconds: 1, maxBatch: undefined },
+    ...{ key, current: undefined, inFlight: 0, isStopped: false, meanSeconds: 1, maxBatch: undefined },
     queue: createQueue(),
     retries: createRetryBudget(),
     limits: createLimitState(key),

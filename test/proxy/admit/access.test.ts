@@ -27,6 +27,7 @@ function snapshotOf(names: Record<string, Pool>, more: Partial<Snapshot> = {}): 
   const byName = new Map(Object.entries(names).map(([name, pool]) => [name, states.get(pool.key) as PoolState]));
   return {
     ...{ states, byPath: states, byName, instancesByName: new Map(), byModelId: new Map(), catchAll: undefined },
+    instances: { states: [], turn: 0 },
     ...more,
   };
 }

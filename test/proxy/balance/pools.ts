@@ -38,7 +38,15 @@ function tierOf(tier: number, plans: readonly BackendPlan[]): Tier {
 
 export function stateOf(pool: Pool | undefined): PoolState {
   return {
-    ...{ key: 'ml/chat', current: pool, inFlight: 0, queue: createQueue(), backends: new Map(), endpoints: new Map() },
+    ...{
+      key: 'ml/chat',
+      current: pool,
+      inFlight: 0,
+      isStopped: false,
+      queue: createQueue(),
+      backends: new Map(),
+      endpoints: new Map(),
+    },
     ...{ retries: createRetryBudget(), limits: createLimitState('ml/chat'), conversations: new Map() },
     ...{ series: createSeries(), meanSeconds: 1, maxBatch: undefined },
   };
@@ -67,5 +75,6 @@ export function endpointState(identity: string): EndpointState {
     ...{ inFlight: 0, restUntil: 0, restReason: 'failures', isProbing: false, failures: 0, ejections: 0 },
     ...{ isHealthy: true, contraryChecks: 0, nextCheckAt: 0, recoveredAt: 0, hash: hashOf(identity) },
     connections: undefined as unknown as Connections,
+    sessions: undefined,
   };
 }

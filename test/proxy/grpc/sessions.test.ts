@@ -15,7 +15,7 @@ afterEach(async () => {
 });
 
 function sessionsOf(origin: string, times: Partial<SessionTimes> = {}, more = {}): Sessions {
-  const sessions = createSessions(settingsOf(origin, more), { ...SESSION_TIMES, ...times });
+  const sessions = createSessions(settingsOf(origin, more), { times: { ...SESSION_TIMES, ...times } });
   cleanups.push(sessions.close);
   return sessions;
 }

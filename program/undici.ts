@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type * as Undici from 'undici';
 
 /**
- * The dispatchers of undici without the rest of it (fetch, WebSocket, caches, mocks): half of its 30 MB of resident
+ * The dispatcher of undici without the rest of it (fetch, WebSocket, caches, mocks): half of its 30 MB of resident
  * memory, in each process. The files, and the one assignment, are those of undici's own index; its version is pinned.
  */
 const load = createRequire(import.meta.url);
@@ -11,5 +11,3 @@ const Dispatcher = load('undici/lib/dispatcher/dispatcher.js') as typeof Undici.
 Object.assign(Dispatcher.prototype, load('undici/lib/api/index.js'));
 
 export const Agent = load('undici/lib/dispatcher/agent.js') as typeof Undici.Agent;
-export const Client = load('undici/lib/dispatcher/client.js') as typeof Undici.Client;
-export const buildConnector = load('undici/lib/core/connect.js') as typeof Undici.buildConnector;

@@ -18,7 +18,7 @@ export function hashOf(text: string): number {
  * What an endpoint drew for a key: -weight / ln(u), so that each wins in proportion to its weight (weighted rendezvous,
  * Schindelhauer & Schomaker 2005). 0 for a drained one.
  */
-export function drawOf(endpoint: Endpoint, keyHash: number): number {
+function drawOf(endpoint: Endpoint, keyHash: number): number {
   // The finalizer of MurmurHash3: neighbouring inputs give unrelated numbers.
   let mixed = endpoint.state.hash ^ Math.imul(keyHash, 0x9e3779b1);
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b);

@@ -36,3 +36,8 @@ export interface Status {
 export function status(code: keyof typeof CODES, message: string): Status {
   return { code: CODES[code], message };
 }
+
+/** Tells a refusal from what it stands in for. */
+export function isStatus(value: object): value is Status {
+  return 'code' in value;
+}

@@ -1,13 +1,8 @@
 import { isUtf8 } from 'node:buffer';
-import { type Status, status } from './codes.ts';
+import { isStatus, type Status, status } from './codes.ts';
 import { frameInPlace, frameOf, isCompressed, PREFIX_BYTES } from './frames.ts';
 import { type Cursor, readBytes, readTag, readVarint32, skipField, WIRE } from './protobuf.ts';
-
-/** Which instance a message of tei_multiplexer.v1 is for. */
-export type Target =
-  | { readonly by: 'name'; readonly name: string }
-  | { readonly by: 'model'; readonly model: string }
-  | { readonly by: 'index'; readonly index: number };
+import { byModel, byName, merged, NO_ROUTING, type Target } from './target.ts';
 
 export interface Envelope {
   readonly target: Target;
@@ -92,29 +87,6 @@ function readTarget(cursor: Cursor): Target | Status | undefined {
   return target;
 }
 
-function byName(name: string): Target | Status {
-  return name === '' ? NO_NAME : { by: 'name', name };
-}
-
-function byModel(model: string): Target | Status {
-  return model === '' ? NO_MODEL : { by: 'model', model };
-}
-
-/** The same target twice is one; two that differ are one too many. */
-function merged(first: Target | Status | undefined, second: Target | Status): Target | Status {
-  if (first === undefined || first === NO_ROUTING) return second;
-  if (second === NO_ROUTING || sameTarget(first, second)) return first;
-  return SEVERAL;
-}
-
-/** Whether two targets say the same. */
-export function sameTarget(a: Target | Status, b: Target | Status): boolean {
-  if (isStatus(a) || isStatus(b)) return a === b;
-  if (a.by === 'name') return b.by === 'name' && a.name === b.name;
-  if (a.by === 'model') return b.by === 'model' && a.model === b.model;
-  return b.by === 'index' && a.index === b.index;
-}
-
 function joined(first: Buffer | Buffer[] | undefined, second: Buffer): Buffer | Buffer[] {
   if (first === undefined) return second;
   if (Buffer.isBuffer(first)) return [first, second];
@@ -122,17 +94,8 @@ function joined(first: Buffer | Buffer[] | undefined, second: Buffer): Buffer | 
   return first;
 }
 
-/** Tells a refusal from what it stands in for. */
-export function isStatus(value: object): value is Status {
-  return 'code' in value;
-}
-
 const UNDECODABLE = status('INVALID_ARGUMENT', 'The request cannot be decoded');
 const NO_TARGET = status('INVALID_ARGUMENT', 'Missing target');
-const NO_ROUTING = status('INVALID_ARGUMENT', 'No routing specified');
-const NO_NAME = status('INVALID_ARGUMENT', 'Instance name cannot be empty');
-const NO_MODEL = status('INVALID_ARGUMENT', 'Model id cannot be empty');
-const SEVERAL = status('INVALID_ARGUMENT', 'The target names several instances; set one of its fields');
 const COMPRESSED = status(
   'UNIMPLEMENTED',
   'Compressed requests cannot be routed by their target; send them with grpc-encoding: identity',

@@ -1,8 +1,8 @@
 import { withSettings } from '../http/headers.ts';
 import { isRetried } from '../upstream/outcome.ts';
 import type { CallEnd, ClientCall } from './client-call.ts';
-import { type Status, status } from './codes.ts';
-import { isStatus } from './envelope.ts';
+import { isStatus, type Status, status } from './codes.ts';
+
 import type { Route, Turn } from './route.ts';
 import { formatTimeout } from './timeout.ts';
 import { UpstreamCall, type UpstreamEvents } from './upstream-call.ts';

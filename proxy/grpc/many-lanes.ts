@@ -1,6 +1,6 @@
 import type { CallEnd, ClientCall } from './client-call.ts';
-import { CODES, type Status, status } from './codes.ts';
-import { isStatus, openEnvelope } from './envelope.ts';
+import { CODES, isStatus, type Status, status } from './codes.ts';
+import { openEnvelope } from './envelope.ts';
 import { createFrameReader, type FrameReader, isCutShort, readFrames } from './frames.ts';
 import { requestMetadata } from './metadata.ts';
 import type { Method } from './methods.ts';

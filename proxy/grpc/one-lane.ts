@@ -1,11 +1,12 @@
 import type { ClientCall } from './client-call.ts';
-import { CODES, type Status, status } from './codes.ts';
-import { isStatus, openEnvelope, sameTarget, type Target } from './envelope.ts';
+import { CODES, isStatus, type Status, status } from './codes.ts';
+import { openEnvelope } from './envelope.ts';
 import { createFrameReader, isCutShort, PREFIX_BYTES, readFrames } from './frames.ts';
 import { Lane, type LaneEvents } from './lane.ts';
 import { requestMetadata } from './metadata.ts';
 import type { Method } from './methods.ts';
 import type { Destination, Router } from './route.ts';
+import { sameTarget, type Target } from './target.ts';
 import { endedBy, type UpstreamEnd } from './upstream-end.ts';
 
 /** Answers of unary calls are held until they are whole, up to this: till then another endpoint can be asked. */

@@ -1,7 +1,7 @@
 import type { ClientCall } from './client-call.ts';
 import type { Status } from './codes.ts';
-import type { Target } from './envelope.ts';
 import type { Sessions } from './sessions.ts';
+import type { Target } from './target.ts';
 import type { UpstreamEnd } from './upstream-end.ts';
 
 /** What the wire asks of routing and admission. */

@@ -70,7 +70,7 @@ function backendOf({
   return backend;
 }
 
-export function endpointState(identity: string): EndpointState {
+function endpointState(identity: string): EndpointState {
   return {
     ...{ inFlight: 0, restUntil: 0, restReason: 'failures', isProbing: false, failures: 0, ejections: 0 },
     ...{ isHealthy: true, contraryChecks: 0, nextCheckAt: 0, recoveredAt: 0, hash: hashOf(identity) },

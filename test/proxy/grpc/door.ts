@@ -13,12 +13,12 @@ import {
 } from '@grpc/grpc-js';
 import { load } from '@grpc/proto-loader';
 import { type Status, status } from '../../../proxy/grpc/codes.ts';
-import type { Target } from '../../../proxy/grpc/envelope.ts';
 import { createHandler } from '../../../proxy/grpc/handle.ts';
 import { metadataValue } from '../../../proxy/grpc/metadata.ts';
 import type { Destination, Route, Router } from '../../../proxy/grpc/route.ts';
 import { createGrpcServer } from '../../../proxy/grpc/server.ts';
 import { createSessions, type Sessions } from '../../../proxy/grpc/sessions.ts';
+import type { Target } from '../../../proxy/grpc/target.ts';
 import type { UpstreamEnd } from '../../../proxy/grpc/upstream-end.ts';
 import { outcomeOf } from '../../../proxy/upstream/outcome.ts';
 import { settingsOf } from './peers.ts';

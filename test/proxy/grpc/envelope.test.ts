@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { load } from '@grpc/proto-loader';
 import { describe, expect, test } from 'vitest';
-import { CODES } from '../../../proxy/grpc/codes.ts';
-import { isStatus, openEnvelope, readEnvelope } from '../../../proxy/grpc/envelope.ts';
+import { CODES, isStatus } from '../../../proxy/grpc/codes.ts';
+import { openEnvelope, readEnvelope } from '../../../proxy/grpc/envelope.ts';
 import { frameOf, PREFIX_BYTES } from '../../../proxy/grpc/frames.ts';
 
 const definition = await load(['tei_multiplexer/v1/multiplexer.proto'], {

@@ -7,7 +7,7 @@ import type { Address, Cidr } from '../program/flag-values.ts';
 import type { ProgramLog } from '../program/log.ts';
 import { version } from '../program/version.ts';
 import { createAdmin } from './admin.ts';
-import { createOverload, OVERLOAD } from './admit/overload.ts';
+import { createOverload, OVERLOAD, type OverloadLimits } from './admit/overload.ts';
 import { wake } from './admit/queue.ts';
 import { createDocuments, type Documents } from './config/documents.ts';
 import { createUpstreamRules } from './config/upstream-address.ts';
@@ -35,6 +35,7 @@ export interface ProxyOptions {
   readonly maxConnectionAgeMs: number;
   readonly drainTimeoutMs: number;
   readonly times?: Partial<Times>;
+  readonly overload?: Partial<OverloadLimits>;
   readonly tls?: TlsFiles | undefined;
   /** Upstream addresses allowed although loopback or link-local. */
   readonly allowUpstream: readonly Cidr[];
@@ -85,7 +86,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const server = createHttpServer((req, res) => handle(deps, req, res), times, tls);
   const drainHttp = createDrain(server);
   const tooOld = limitConnectionAge(server, options.maxConnectionAgeMs, Math.random);
-  const overload = createOverload({ ...OVERLOAD, now: world.now, ...heap() });
+  const overload = createOverload({ ...OVERLOAD, ...options.overload, now: world.now, ...heap() });
   const deps: HttpDeps = {
     ...{ ...world, nowEpochMs: Date.now, overload },
     snapshot: snapshots.current,

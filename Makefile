@@ -14,7 +14,7 @@ run: $(INSTALLED) ## start four demo model servers and Sluice in front of them
 	@$(RUN) node examples/demo/run.ts
 
 test: $(INSTALLED) ## run every test, those on a real kube-apiserver and etcd included
-	@test/assets/fetch
+	@test/assets/fetch && test/assets/fetch-python
 	@$(RUN) CI=true vitest run --reporter=default --reporter=./test/support/closing-line.ts
 
 check: $(INSTALLED) ## generated files up to date, types, lint and imports, unused code, promises and tests

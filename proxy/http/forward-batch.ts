@@ -64,13 +64,27 @@ export function forwardBatch(
     begun += 1;
     const part = partOf(exchange);
     parts.add(part);
-    const sink = collect(exchange, deps, (answer) => take(index, answer), give, over);
-    forward(part, { ...request, sent: { ...request.sent, bodyFor } }, sink, deps, (error) => {
+    // What an attempt gives it says before it is over itself: its part counts first, and is not among those cancelled.
+    let then: (() => void) | undefined;
+    const come: PartEnds = {
+      take: (answer) => {
+        then = () => take(index, answer);
+      },
+      pass: (answer, retryAfterSeconds) => {
+        then = () => give(answer, retryAfterSeconds);
+      },
+      cut: () => {
+        then = () => over(new ProxyError('upstream_error', 'An upstream was lost in the middle of its answer'));
+      },
+      refuse: over,
+    };
+    forward(part, { ...request, sent: { ...request.sent, bodyFor } }, collect(exchange, deps, come), deps, (error) => {
       stopAlarm(part.alarm);
       parts.delete(part);
       addUp(exchange, part);
       if (error !== undefined || exchange.call.ended !== undefined) over(error);
-      else next();
+      else then?.();
+      next();
     });
   };
 
@@ -102,14 +116,17 @@ function addUp(exchange: Exchange, part: Exchange): void {
   };
 }
 
+/** What may become of a part. */
+interface PartEnds {
+  readonly take: (answer: Answer) => void;
+  readonly pass: Sink['pass'];
+  readonly cut: Sink['cut'];
+  /** At once: there is no room for its answer. */
+  readonly refuse: (error: ProxyError) => void;
+}
+
 /** Takes an answer whole. Its bytes count as held, with those of all requests, until the exchange ends. */
-function collect(
-  exchange: Exchange,
-  { limits, held }: BatchDeps,
-  take: (answer: Answer) => void,
-  pass: Sink['pass'],
-  fail: (error: unknown) => void,
-): Sink {
+function collect(exchange: Exchange, { limits, held }: BatchDeps, { take, pass, cut, refuse }: PartEnds): Sink {
   const chunks: Buffer[] = [];
   let status = 0;
   let headers: string[] = [];
@@ -123,10 +140,10 @@ function collect(
       exchange.heldBytes += chunk.length;
       held.total += chunk.length;
       if (held.total <= limits.maxHeldBytes) return;
-      fail(tooMuchHeld(held, limits.maxHeldBytes));
+      refuse(tooMuchHeld(held, limits.maxHeldBytes));
     },
     end: () => take({ status, headers, body: Buffer.concat(chunks) }),
-    cut: () => fail(new ProxyError('upstream_error', 'An upstream was lost in the middle of its answer')),
+    cut,
     pass,
   };
 }

@@ -13,7 +13,7 @@ export interface Log {
 }
 
 export interface ProgramLog extends Log {
-  /** Writes a line that is JSON already, as an access line; without its newline. */
+  /** Writes a line of level info that is JSON already, as an access line; without its newline. */
   readonly line: (text: string) => void;
   /** Lines dropped because nobody read the standard error fast enough. */
   readonly dropped: () => number;
@@ -49,12 +49,13 @@ export function createLog({
     },
     { write: (text) => lines.push(text.slice(0, -1)) },
   );
+  const line = logger.isLevelEnabled('info') ? lines.push : () => undefined;
   const at =
     (name: keyof Log): Write =>
     (fields, message) =>
       logger[name](fields, message);
   return {
     ...{ debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
-    ...{ line: lines.push, dropped: lines.dropped, flush: () => lines.flush() },
+    ...{ line, dropped: lines.dropped, flush: () => lines.flush() },
   };
 }

@@ -7,6 +7,7 @@ import { addToTail, createTail, type Tail, usageInTail } from './answer/tail.ts'
 import { judgeUnary } from './answer/unary-verdict.ts';
 import type { Exchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
+import { addPiece, createPieces, listOf, wholeOf } from './pieces.ts';
 import { isEventStream } from './response-headers.ts';
 
 /** What goes to one endpoint. */
@@ -102,7 +103,7 @@ class Attempt implements Incoming, Flow {
   #cause: Cause = 'ok';
   #status = 0;
   #headers: string[] = [];
-  #held: Buffer[] = [];
+  #held = createPieces();
   #heldBytes = 0;
   #gate: EventGate | undefined;
   #tail: Tail | undefined;
@@ -153,7 +154,7 @@ class Attempt implements Incoming, Flow {
       this.#pass(chunk);
       return;
     }
-    this.#held.push(chunk);
+    addPiece(this.#held, chunk);
     this.#heldBytes += chunk.length;
     if (this.#mode === 'events') this.#feed(chunk);
     else if (this.#heldBytes > MAX_HELD_BYTES) this.#isTooLargeToHold();
@@ -177,8 +178,8 @@ class Attempt implements Incoming, Flow {
     this.#mode = 'relay';
     this.#gate = undefined;
     this.#tail = createTail();
-    const held = this.#held;
-    this.#held = [];
+    const held = listOf(this.#held);
+    this.#held = createPieces();
     for (const chunk of held) this.#pass(chunk);
   }
 
@@ -200,14 +201,14 @@ class Attempt implements Incoming, Flow {
   }
 
   #judge(): void {
-    const { fault, usage } = judgeUnary(headerOf(this.#headers, 'content-type'), this.#body());
+    const { fault, usage } = judgeUnary(headerOf(this.#headers, 'content-type'), wholeOf(this.#held));
     if (fault !== '') {
       this.#fail(fault, `answered ${this.#status}: ${fault}`);
       return;
     }
     this.#exchange.usage = usage;
     this.#mode = 'relay';
-    for (const chunk of this.#held) this.#pass(chunk);
+    for (const chunk of listOf(this.#held)) this.#pass(chunk);
     this.#answerIsWhole();
   }
 
@@ -296,12 +297,7 @@ class Attempt implements Incoming, Flow {
   }
 
   #answer(): Answer {
-    return { status: this.#status, headers: this.#headers, body: this.#body() };
-  }
-
-  #body(): Buffer {
-    const [only] = this.#held;
-    return this.#held.length === 1 && only !== undefined ? only : Buffer.concat(this.#held);
+    return { status: this.#status, headers: this.#headers, body: wholeOf(this.#held) };
   }
 
   #finish(result: AttemptResult): void {

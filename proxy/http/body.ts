@@ -4,6 +4,7 @@ import { ProxyError } from '../errors.ts';
 import { type Counter, count } from '../metrics/series.ts';
 import type { Times } from '../times.ts';
 import type { Exchange } from './exchange.ts';
+import { addPiece, createPieces, type Pieces, wholeOf } from './pieces.ts';
 
 /** How much may be held of one body, and of all together, and how long a client is waited for. */
 export interface BodyLimits {
@@ -36,9 +37,9 @@ export function readBody(
   const { req, alarm, call } = exchange;
   refuseDeclaredLength(exchange, limits);
   askForBody(exchange);
-  let chunks: Buffer[] | undefined = [];
+  let pieces: Pieces | undefined = createPieces();
   const stop = (error: Error): void => {
-    chunks = undefined;
+    pieces = undefined;
     endStep(alarm);
     call.undo = undefined;
     fail(error);
@@ -48,22 +49,21 @@ export function readBody(
   call.undo = () => stop(new ProxyError('client_timeout', 'The client left before its body was complete'));
   limitStep(alarm, bodyMs, late);
   req.on('data', (chunk: Buffer) => {
-    if (chunks === undefined) return;
+    if (pieces === undefined) return;
     const refusal = hold(exchange, chunk.length, limits, held);
     if (refusal !== undefined) {
       stop(refusal);
       return;
     }
-    chunks.push(chunk);
+    addPiece(pieces, chunk);
     limitStep(alarm, bodyMs, late);
   });
   req.on('end', () => {
-    if (chunks === undefined) return;
+    if (pieces === undefined) return;
     endStep(alarm);
     call.undo = undefined;
-    const [only] = chunks;
     try {
-      done(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
+      done(wholeOf(pieces));
     } catch (error) {
       fail(error);
     }

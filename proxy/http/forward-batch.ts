@@ -7,6 +7,7 @@ import { type HeldBytes, tooMuchHeld } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { type ForwardDeps, type Forwarded, forward, type Sent } from './forward.ts';
 import { withSettings } from './headers.ts';
+import { addPiece, createPieces, wholeOf } from './pieces.ts';
 import { sendAnswer } from './respond.ts';
 
 /** So many parts of one request are under way at a time, so that it cannot fill a queue by itself. */
@@ -127,7 +128,7 @@ interface PartEnds {
 
 /** Takes an answer whole. Its bytes count as held, with those of all requests, until the exchange ends. */
 function collect(exchange: Exchange, { limits, held }: BatchDeps, { take, pass, cut, refuse }: PartEnds): Sink {
-  const chunks: Buffer[] = [];
+  const pieces = createPieces();
   let status = 0;
   let headers: string[] = [];
   return {
@@ -136,13 +137,13 @@ function collect(exchange: Exchange, { limits, held }: BatchDeps, { take, pass, 
       headers = givenHeaders;
     },
     data: (chunk) => {
-      chunks.push(chunk);
+      addPiece(pieces, chunk);
       exchange.heldBytes += chunk.length;
       held.total += chunk.length;
       if (held.total <= limits.maxHeldBytes) return;
       refuse(tooMuchHeld(held, limits.maxHeldBytes));
     },
-    end: () => take({ status, headers, body: Buffer.concat(chunks) }),
+    end: () => take({ status, headers, body: wholeOf(pieces) }),
     cut,
     pass,
   };

@@ -15,6 +15,7 @@ import {
 } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { createMultipartScanner, type MultipartModel, type MultipartScanner } from './multipart-model.ts';
+import { addPiece, createPieces, wholeOf } from './pieces.ts';
 
 /** A multipart body of which only what came before its model is held. */
 export interface MultipartBody {
@@ -60,7 +61,7 @@ interface Head {
 function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLimits, held: HeldBytes): Promise<Head> {
   const { req, alarm, call } = exchange;
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    const pieces = createPieces();
     const stop = (): void => {
       req.off('data', take).off('end', finish).off('error', broken);
       endStep(alarm);
@@ -75,11 +76,11 @@ function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLim
     const done = (found: MultipartModel, isWhole: boolean): void => {
       stop();
       req.pause();
-      resolve({ bytes: Buffer.concat(chunks), found, isWhole });
+      resolve({ bytes: wholeOf(pieces), found, isWhole });
     };
     const take = (chunk: Buffer): void => {
       limitStep(alarm, bodyMs, late);
-      chunks.push(chunk);
+      addPiece(pieces, chunk);
       try {
         const refusal = hold(exchange, chunk.length, limits, held);
         if (refusal !== undefined) throw refusal;

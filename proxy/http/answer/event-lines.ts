@@ -1,4 +1,6 @@
-/** Cuts an event stream into lines. The bytes of a line that has not ended are referred to, not copied. */
+import { addPiece, createPieces, type Pieces, wholeOf } from '../pieces.ts';
+
+/** Cuts an event stream into lines, and keeps no more than the line that has not ended. */
 export interface EventLines {
   /** The next bytes; the lines of those before have been taken. */
   readonly add: (chunk: Buffer) => void;
@@ -14,7 +16,7 @@ const NOTHING = Buffer.alloc(0);
 export function createEventLines(): EventLines {
   let chunk: Buffer = NOTHING;
   let at = 0;
-  let unfinished: Buffer[] = [];
+  let unfinished: Pieces | undefined;
   let isAfterCr = false;
   let isFirst = true;
 
@@ -26,7 +28,7 @@ export function createEventLines(): EventLines {
     const start = at;
     while (at < chunk.length && chunk[at] !== LF && chunk[at] !== CR) at += 1;
     if (at === chunk.length) {
-      if (at > start) unfinished.push(chunk.subarray(start));
+      if (at > start) keepFrom(start);
       return undefined;
     }
     isAfterCr = chunk[at] === CR;
@@ -34,13 +36,19 @@ export function createEventLines(): EventLines {
     return textTo(start, at - 1);
   }
 
+  function keepFrom(start: number): void {
+    unfinished ??= createPieces();
+    addPiece(unfinished, chunk.subarray(start));
+  }
+
   function textTo(start: number, end: number): string {
     let text: string;
-    if (unfinished.length === 0) {
+    if (unfinished === undefined) {
       text = chunk.toString('utf8', start, end);
     } else {
-      text = Buffer.concat([...unfinished, chunk.subarray(start, end)]).toString();
-      unfinished = [];
+      addPiece(unfinished, chunk.subarray(start, end));
+      text = wholeOf(unfinished).toString();
+      unfinished = undefined;
     }
     if (!isFirst) return text;
     isFirst = false;

@@ -9,6 +9,7 @@ import { echo } from './errors.ts';
 import { explain } from './explain.ts';
 import { matchInstance } from './match.ts';
 import type { Snapshot } from './snapshot.ts';
+import { addStartStop } from './start-stop.ts';
 
 /** Beside what it shows, what a choice reads of the world, for /explain. */
 export interface AdminDeps extends AdmitDeps {
@@ -18,6 +19,8 @@ export interface AdminDeps extends AdmitDeps {
   /** False once the proxy drains. */
   readonly isServing: () => boolean;
   readonly heartbeatMs: number;
+  /** Standalone: there is no `deployment.replicas` to say so. */
+  readonly startsAndStops: boolean;
   /** What this proxy calls itself, new at each start: the operator gives it its rank by that. */
   readonly proxyId: string;
 }
@@ -49,6 +52,7 @@ export function createAdmin(deps: AdminDeps): FastifyInstance {
     const state = matchInstance(snapshot(), name);
     return state === undefined ? notFound(reply, `instance '${name}'`) : describeInstance(state)[0];
   });
+  if (deps.startsAndStops) addStartStop(admin, snapshot);
   admin.get('/explain', async (request, reply) => {
     const { model = '', ...given } = Object.fromEntries(new URLSearchParams(request.url.split('?')[1]));
     if (model === '') {

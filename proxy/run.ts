@@ -45,7 +45,8 @@ async function start(
   const apiServer = apiServerHosts(env['KUBERNETES_SERVICE_HOST'], client);
   const proxy = await startProxy(doorOptions('proxy', flags, { log, allowLoopback: false, apiServer }));
   const feed = follow(flags, proxy.documents, client, log);
-  log.info({ httpPort: proxy.httpPort, adminPort: proxy.adminPort }, 'listening');
+  const { httpPort, grpcPort, adminPort } = proxy;
+  log.info({ httpPort, grpcPort, adminPort }, 'listening');
   onTermination(async () => {
     log.info({}, 'draining');
     await proxy.drain();

@@ -1,6 +1,6 @@
 import { randomBytes, randomFillSync, randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server as NetServer } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import { getHeapStatistics } from 'node:v8';
 import type { Address, Cidr } from '../program/flag-values.ts';
@@ -11,10 +11,11 @@ import { createOverload, OVERLOAD, type OverloadLimits } from './admit/overload.
 import { wake } from './admit/queue.ts';
 import { createDocuments, type Documents } from './config/documents.ts';
 import { createUpstreamRules } from './config/upstream-address.ts';
+import { createGrpcDoor } from './grpc/door.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
 import { createDrain } from './http/drain.ts';
 import { type HttpDeps, handle } from './http/handle.ts';
-import { createHttpServer } from './http/server.ts';
+import { createHttpServer, type TlsPair } from './http/server.ts';
 import { createTraceparents } from './http/trace.ts';
 import { createRegistry } from './metrics/registry.ts';
 import { createProxySeries } from './metrics/series.ts';
@@ -29,6 +30,7 @@ import { keepOne } from './upstream/rest.ts';
 
 export interface ProxyOptions {
   readonly httpAddress: Address;
+  readonly grpcAddress: Address;
   readonly adminAddress: Address;
   readonly maxBodyBytes: number;
   readonly maxHeldBytes: number;
@@ -41,6 +43,8 @@ export interface ProxyOptions {
   readonly allowUpstream: readonly Cidr[];
   /** Standalone: the models run beside it. */
   readonly allowLoopback: boolean;
+  /** Standalone: instances can be started and stopped on the admin door. */
+  readonly startsAndStops?: boolean;
   /** Names and addresses of the API server, which no pool may call. */
   readonly apiServer: readonly string[];
   readonly log: ProgramLog;
@@ -50,6 +54,7 @@ export interface ProxyOptions {
 export interface RunningProxy {
   readonly documents: Documents;
   readonly httpPort: number;
+  readonly grpcPort: number;
   readonly adminPort: number;
   /** Refuses new work, lets open calls finish for at most `drainTimeoutMs`, then ends. */
   readonly drain: () => Promise<void>;
@@ -99,35 +104,40 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     logLine: log.line,
     logError: (error, requestId) => log.error({ err: error, id: requestId }, 'a request failed in an unforeseen way'),
   };
+  const grpc = createGrpcDoor(
+    { ...deps, maxMessageBytes: options.maxBodyBytes, other: () => false },
+    { tls, maxConnectionAgeMs: options.maxConnectionAgeMs, random: Math.random },
+  );
   const registry = createRegistry({ snapshot: snapshots.current, series, documents, now: world.now });
   const admin = createAdmin({
     ...{ snapshot: snapshots.current, documents, registry, heartbeatMs: times.heartbeatMs, proxyId, ...world },
     isServing: () => !draining,
+    startsAndStops: options.startsAndStops ?? false,
   });
 
   await admin.listen({ host: options.adminAddress.host ?? '::', port: options.adminAddress.port });
   const httpPort = await listen(server, options.httpAddress);
+  const grpcPort = await listen(grpc.server, options.grpcAddress);
+  const renew = (pair: TlsPair): void => {
+    (server as Server & TlsServer).setSecureContext(pair);
+    grpc.renew(pair);
+  };
   const renewal =
     options.tls === undefined || tls === undefined
       ? undefined
-      : followTls(
-          options.tls,
-          tls,
-          (pair) => (server as Server & TlsServer).setSecureContext(pair),
-          log,
-          times.tlsPollMs,
-        );
+      : followTls(options.tls, tls, renew, log, times.tlsPollMs);
 
   const drain = async (): Promise<void> => {
     draining = true;
     renewal?.stop();
     checks.stop();
     overload.stop();
-    await drainHttp(options.drainTimeoutMs);
+    await Promise.all([drainHttp(options.drainTimeoutMs), grpc.drain(options.drainTimeoutMs)]);
     documents.close();
+    snapshots.close();
     await admin.close();
   };
-  return { documents, httpPort, adminPort: (admin.server.address() as AddressInfo).port, drain };
+  return { documents, httpPort, grpcPort, adminPort: (admin.server.address() as AddressInfo).port, drain };
 }
 
 /** Unique over processes by the prefix, within one by counting; a UUID costs a request as much as its metrics. */
@@ -147,7 +157,7 @@ function heap(): { heapUsed: () => number; heapLimit: number } {
   };
 }
 
-function listen(server: Server, { host, port }: Address): Promise<number> {
+function listen(server: NetServer, { host, port }: Address): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ port, ...(host !== undefined && { host }) }, () => {

@@ -57,8 +57,8 @@ async function printCheck(): Promise<void> {
 
 async function serve(): Promise<void> {
   const options = doorOptions(PROGRAM, flags, { log, allowLoopback: true, apiServer: [] });
-  const { httpPort, adminPort, drain } = await serveFolders(flags.dirs, process.env, options);
-  log.info({ httpPort, adminPort, folders: flags.dirs }, 'listening');
+  const { httpPort, grpcPort, adminPort, drain } = await serveFolders(flags.dirs, process.env, options);
+  log.info({ httpPort, grpcPort, adminPort, folders: flags.dirs }, 'listening');
   onTermination(async () => {
     log.info({}, 'draining');
     await drain();

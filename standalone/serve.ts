@@ -7,6 +7,7 @@ import { translateOptions } from './gather.ts';
 
 export interface RunningStandalone {
   readonly httpPort: number;
+  readonly grpcPort: number;
   readonly adminPort: number;
   /** Refuses new work, lets open calls finish, then lets go of the folders. */
   readonly drain: () => Promise<void>;
@@ -18,12 +19,13 @@ export async function serveFolders(
   env: Env,
   options: ProxyOptions,
 ): Promise<RunningStandalone> {
-  const proxy = await startProxy(options);
+  const proxy = await startProxy({ ...options, startsAndStops: true });
   const feed = createFeed(proxy.documents, translateOptions(options.allowUpstream), options.log);
   const files = await followFolders({ dirs, env, changed: feed.update });
   await proxy.documents.whenSettled;
   return {
     httpPort: proxy.httpPort,
+    grpcPort: proxy.grpcPort,
     adminPort: proxy.adminPort,
     drain: async () => {
       await proxy.drain();

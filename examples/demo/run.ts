@@ -11,6 +11,7 @@ const SERVERS = { large: 18101, medium: 18102, small: 18103, fallback: 18104 };
 const FLAGS = {
   ...DOOR_FLAGS,
   'http-address': { ...DOOR_FLAGS['http-address'], default: '127.0.0.1:8080' },
+  'grpc-address': { ...DOOR_FLAGS['grpc-address'], default: '127.0.0.1:9001' },
   'admin-address': { ...DOOR_FLAGS['admin-address'], default: '127.0.0.1:9000' },
   'drain-timeout': { ...DOOR_FLAGS['drain-timeout'], default: '5s' },
   'log-level': { ...COMMON_FLAGS['log-level'], default: 'warn' },
@@ -31,7 +32,8 @@ try {
   process.stdout.write(welcome(`http://127.0.0.1:${sluice.httpPort}`, `http://127.0.0.1:${sluice.adminPort}`));
 } catch (error) {
   const reason = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`demo: cannot start: ${reason}\n  other addresses: SLUICE_HTTP_ADDRESS, SLUICE_ADMIN_ADDRESS\n`);
+  const variables = 'SLUICE_HTTP_ADDRESS, SLUICE_GRPC_ADDRESS, SLUICE_ADMIN_ADDRESS';
+  process.stderr.write(`demo: cannot start: ${reason}\n  other addresses: ${variables}\n`);
   process.exit(1);
 }
 

@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
+import { type CallRecord, createCallRecord } from './call-record.ts';
 import { type Status, status } from './codes.ts';
 import { metadataValue } from './metadata.ts';
 import { CONTENT_TYPE, statusHeaders, trailersOf, trailersOnly } from './status.ts';
@@ -18,6 +19,7 @@ export class ClientCall {
   readonly path: string;
   /** Flat, as they came, pseudo headers too. */
   readonly rawHeaders: readonly string[];
+  readonly record: CallRecord = createCallRecord(performance.now());
   /** Monotonic, in milliseconds; Infinity: no deadline. */
   deadlineAt = Number.POSITIVE_INFINITY;
   /** Flat: what is said beside the upstream's own trailers. Whoever routes it may set it at any time. */
@@ -39,7 +41,11 @@ export class ClientCall {
     this.path = path;
     this.rawHeaders = rawHeaders;
     stream.once('close', () => this.#onClose());
-    const timeout = metadataValue(rawHeaders, 'grpc-timeout');
+  }
+
+  /** Takes the client's deadline; a call whose deadline means nothing is over. */
+  start(): void {
+    const timeout = metadataValue(this.rawHeaders, 'grpc-timeout');
     if (timeout === '') return;
     const timeoutMs = parseTimeout(timeout);
     if (timeoutMs === undefined) this.end(status('INVALID_ARGUMENT', 'The metadata grpc-timeout is no timeout'));
@@ -74,6 +80,7 @@ export class ClientCall {
   write(chunk: Buffer): boolean {
     if (this.#isOver) return true;
     this.head(PLAIN_HEAD);
+    if (this.record.firstByteAt === 0) this.record.firstByteAt = performance.now();
     if (this.stream.write(chunk)) return true;
     if (this.#stall !== undefined) return false;
     this.#stall = setTimeout(() => this.stream.close(constants.NGHTTP2_CANCEL), STALLED_READER_MS);
@@ -88,7 +95,10 @@ export class ClientCall {
   /** The end, by a status of ours, or by an upstream's trailers, passed as they came; `last` goes before them. */
   end(end: Status & { readonly trailers?: readonly string[] }, last?: Buffer): void {
     if (this.#isOver) return;
-    if (last !== undefined) this.head(PLAIN_HEAD);
+    if (last !== undefined) {
+      this.head(PLAIN_HEAD);
+      if (this.record.firstByteAt === 0) this.record.firstByteAt = performance.now();
+    }
     this.#over(end);
     if (this.stream.destroyed || this.stream.closed) return;
     const trailers = end.trailers?.length ? end.trailers : statusHeaders(end);

@@ -11,9 +11,9 @@ export interface HandleDeps {
   readonly router: Router;
   /** Of one message. */
   readonly maxMessageBytes: number;
-  /** Takes a call of a method that is none of ours (health, reflection); false: it is nobody's. */
+  /** Takes a call of a method that is none of ours (health, reflection), which is not counted; false: it is nobody's. */
   readonly other: (call: ClientCall) => boolean;
-  /** Each call once, when it has ended; `method` undefined where it is none of ours. */
+  /** Each other call once, when it has ended; `method` undefined where there is none of that name. */
   readonly onOver: (call: ClientCall, method: Method | undefined, end: Status) => void;
 }
 
@@ -28,11 +28,12 @@ export function createHandler({ router, maxMessageBytes, other, onOver }: Handle
     const path = String(headers[':path']);
     const method = METHOD_BY_PATH.get(path);
     const call = new ClientCall(stream, path, rawHeaders);
+    if (method === undefined && other(call)) return;
     call.onOver = (end) => onOver(call, method, end);
+    call.start();
     if (call.isOver) return;
-    if (method === undefined) {
-      if (!other(call)) call.end(status('UNIMPLEMENTED', `The method ${echo(path)} is unknown`));
-    } else if (method.isWrapped && method.kind === 'stream') forwardOnManyLanes(call, method, router, maxMessageBytes);
+    if (method === undefined) call.end(status('UNIMPLEMENTED', `The method ${echo(path)} is unknown`));
+    else if (method.isWrapped && method.kind === 'stream') forwardOnManyLanes(call, method, router, maxMessageBytes);
     else forwardOnOneLane(call, method, router, maxMessageBytes);
   };
 }

@@ -1,12 +1,12 @@
-import { withSettings } from '../http/headers.ts';
 import { isRetried } from '../upstream/outcome.ts';
 import type { CallEnd, ClientCall } from './client-call.ts';
 import { isStatus, type Status, status } from './codes.ts';
-
+import { Patience } from './patience.ts';
 import type { Route, Turn } from './route.ts';
 import { formatTimeout } from './timeout.ts';
 import { UpstreamCall, type UpstreamEvents } from './upstream-call.ts';
 import { endedBy, type UpstreamEnd } from './upstream-end.ts';
+import { upstreamHead } from './upstream-head.ts';
 
 /** What comes of a lane. `onOpen` comes anew with each endpoint: all messages have to be written again. */
 export interface LaneEvents extends UpstreamEvents {
@@ -14,6 +14,8 @@ export interface LaneEvents extends UpstreamEvents {
   mayMove: () => boolean;
   /** What an upstream called its end may be none. */
   judge: (end: UpstreamEnd) => UpstreamEnd;
+  /** Whether the endpoint owes an answer to what it was sent. */
+  owes: () => boolean;
 }
 
 /** What each endpoint is asked. */
@@ -36,8 +38,8 @@ export class Lane implements UpstreamEvents {
   #isAgain = false;
   #last: UpstreamEnd | undefined;
   #isOver = false;
-  #firstByte: NodeJS.Timeout | undefined;
-  #isAnswered = false;
+  #patience: Patience | undefined;
+  #isPaused = false;
 
   constructor(call: ClientCall, route: Route, request: LaneRequest, events: LaneEvents) {
     this.#call = call;
@@ -60,20 +62,22 @@ export class Lane implements UpstreamEvents {
   }
 
   write(frame: Buffer): boolean {
-    this.#awaitFirstByte();
+    this.#patience?.sent();
     return this.#upstream?.write(frame) ?? false;
   }
 
   finish(frame?: Buffer): void {
-    if (frame !== undefined) this.#awaitFirstByte();
+    if (frame !== undefined) this.#patience?.sent();
     this.#upstream?.finish(frame);
   }
 
   pause(): void {
+    this.#isPaused = true;
     this.#upstream?.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#upstream?.resume();
   }
 
@@ -88,7 +92,7 @@ export class Lane implements UpstreamEvents {
   cancel(why: CallEnd): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearTimeout(this.#firstByte);
+    this.#patience?.stop();
     this.#upstream?.cancel();
     this.#turn?.ended(endedBy(why === 'deadline' ? 'deadline' : 'client_left', CANCELLED));
     this.#route.end();
@@ -104,10 +108,7 @@ export class Lane implements UpstreamEvents {
   }
 
   onData(chunk: Buffer): void {
-    if (!this.#isAnswered) {
-      this.#isAnswered = true;
-      clearTimeout(this.#firstByte);
-    }
+    this.#patience?.heard();
     this.#events.onData(chunk);
   }
 
@@ -117,7 +118,7 @@ export class Lane implements UpstreamEvents {
 
   onEnd(said: UpstreamEnd): void {
     this.#isOpen = false;
-    clearTimeout(this.#firstByte);
+    this.#patience?.stop();
     const end = this.#events.judge(said);
     const turn = this.#turn as Turn;
     const mayMove = this.#events.mayMove();
@@ -139,18 +140,16 @@ export class Lane implements UpstreamEvents {
   #try(turn: Turn, isAgain: boolean): void {
     this.#turn = turn;
     this.#isAgain = isAgain;
-    this.#isAnswered = false;
-    this.#firstByte = undefined;
+    this.#isPaused = false;
+    if (turn.firstByteMs > 0 || turn.idleMs > 0) this.#patience = this.#patienceFor(turn);
     this.#upstream = new UpstreamCall(turn.sessions, requestHeaders(this.#call, this.#request, turn), this);
     this.#upstream.open();
   }
 
-  #awaitFirstByte(): void {
-    const ms = this.#turn?.firstByteMs ?? 0;
-    if (ms === 0 || this.#firstByte !== undefined || this.#isAnswered) return;
-    this.#firstByte = setTimeout(() => {
-      this.fail(endedBy('first_byte_timeout', status('UNAVAILABLE', `The backend gave no answer within ${ms} ms`)));
-    }, ms);
+  /** Of a lane that we keep waiting ourselves nothing is owed. */
+  #patienceFor(turn: Turn): Patience {
+    const owes = (): boolean => !this.#isPaused && this.#events.owes();
+    return new Patience(turn, owes, (end) => this.fail(end));
   }
 
   #finish(end: UpstreamEnd): void {
@@ -163,14 +162,10 @@ export class Lane implements UpstreamEvents {
 
 const CANCELLED: Status = status('CANCELLED', 'The call is over');
 
-function requestHeaders(call: ClientCall, request: LaneRequest, { sessions, headers }: Turn): string[] {
-  const scheme = sessions.settings.origin.startsWith('https:') ? 'https' : 'http';
-  const metadata = [...request.metadata, 'te', 'trailers'];
+function requestHeaders(call: ClientCall, { path, metadata }: LaneRequest, turn: Turn): string[] {
+  const sent = [...metadata, 'te', 'trailers'];
   if (call.deadlineAt !== Number.POSITIVE_INFINITY) {
-    metadata.push('grpc-timeout', formatTimeout(Math.max(0, call.deadlineAt - performance.now())));
+    sent.push('grpc-timeout', formatTimeout(Math.max(0, call.deadlineAt - performance.now())));
   }
-  return [
-    ...[':method', 'POST', ':scheme', scheme, ':authority', sessions.authority, ':path', request.path],
-    ...withSettings(metadata, headers),
-  ];
+  return upstreamHead(turn.sessions, turn.basePath + path, sent, turn.headers);
 }

@@ -117,7 +117,9 @@ class ManyLanes implements StrandOwner {
   #onFrame(frame: Buffer): void {
     if (this.call.isOver || this.isComplete) return;
     const opened = openEnvelope(frame, this.#method.requestName);
-    const destination = isStatus(opened) ? opened : this.#router.resolve(this.call, opened.target);
+    const destination = isStatus(opened)
+      ? opened
+      : this.#router.resolve(this.call, this.#method, opened.target, frame.length);
     if (isStatus(opened) || isStatus(destination)) {
       this.#refuse(destination as Status);
       return;

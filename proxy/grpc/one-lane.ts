@@ -52,7 +52,7 @@ class OneLane implements LaneEvents {
     this.#call.onLeave = (why) => this.#lane?.cancel(why);
     this.#call.onDrain = () => this.#lane?.resume();
     // Its first message may come long after its answer has begun: a Watch, a client that waits for initial metadata.
-    if (!this.#method.isWrapped && this.#method.kind !== 'unary') this.#begin(undefined);
+    if (!this.#method.isWrapped && this.#method.kind !== 'unary') this.#begin(undefined, undefined);
     if (this.#call.isOver) return;
     const onFrame = (frame: Buffer): void => this.#onFrame(frame);
     stream.on('data', (chunk: Buffer) => {
@@ -98,6 +98,11 @@ class OneLane implements LaneEvents {
     return this.#kept !== undefined && !this.#call.isOver;
   }
 
+  /** Answers are not counted here: whatever is left of them is owed once the last message has gone. */
+  owes(): boolean {
+    return this.#isComplete;
+  }
+
   judge(end: UpstreamEnd): UpstreamEnd {
     const isHeld = this.#method.kind === 'unary' && !this.#call.hasHead;
     if (!isHeld || !end.isAnswer || end.code !== CODES.OK) return end;
@@ -128,16 +133,16 @@ class OneLane implements LaneEvents {
     if (this.#lane === undefined) {
       // A unary client sends one message: with it, all has come.
       this.#isComplete = this.#method.kind === 'unary';
-      this.#begin(target);
+      this.#begin(target, frame.length);
     } else {
-      const fault = this.#check(target);
+      const fault = this.#check(target, frame.length);
       if (fault !== undefined) this.#fail(fault);
       else if (this.#lane.isOpen) this.#write(frame);
     }
   }
 
-  #begin(target: Target | undefined): void {
-    const destination = this.#router.resolve(this.#call, target);
+  #begin(target: Target | undefined, messageBytes: number | undefined): void {
+    const destination = this.#router.resolve(this.#call, this.#method, target, messageBytes);
     if (isStatus(destination)) {
       this.#fail(destination);
       return;
@@ -151,10 +156,10 @@ class OneLane implements LaneEvents {
   }
 
   /** A later message has to be for the same instance, and its client still be let in. */
-  #check(target: Target | undefined): Status | undefined {
-    if (target === undefined || this.#target === undefined) return undefined;
-    const destination = this.#router.resolve(this.#call, target);
+  #check(target: Target | undefined, messageBytes: number): Status | undefined {
+    const destination = this.#router.resolve(this.#call, this.#method, target, messageBytes);
     if (isStatus(destination)) return destination;
+    if (target === undefined || this.#target === undefined) return undefined;
     // By model or at random, the same target may well mean another instance each time.
     const isSame = sameTarget(target, this.#target) || destination.key === this.#destination?.key;
     return isSame ? undefined : TWO_INSTANCES;

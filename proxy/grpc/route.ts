@@ -1,5 +1,7 @@
 import type { ClientCall } from './client-call.ts';
 import type { Status } from './codes.ts';
+import type { Method } from './methods.ts';
+import type { Silences } from './patience.ts';
 import type { Sessions } from './sessions.ts';
 import type { Target } from './target.ts';
 import type { UpstreamEnd } from './upstream-end.ts';
@@ -9,8 +11,14 @@ export interface Router {
   /**
    * Where a message goes, by its target, or by the call's metadata where it has none; the status where it may not. Asked
    * for each message: a key that was taken back, or an instance that was renamed, ends a stream at its next message.
+   * `messageBytes`: what it counts under limits; undefined where there is no message yet.
    */
-  readonly resolve: (call: ClientCall, target: Target | undefined) => Destination | Status;
+  readonly resolve: (
+    call: ClientCall,
+    method: Method,
+    target: Target | undefined,
+    messageBytes: number | undefined,
+  ) => Destination | Status;
 }
 
 export interface Destination {
@@ -34,10 +42,10 @@ export interface Route {
 }
 
 /** One try at one endpoint. */
-export interface Turn {
+export interface Turn extends Silences {
   readonly sessions: Sessions;
-  /** From the first message to the first byte of an answer, in milliseconds; 0: no limit. */
-  readonly firstByteMs: number;
+  /** Before the method's own path. */
+  readonly basePath: string;
   /** Flat: what goes with the call to this backend, in place of a client's metadata of the same name. */
   readonly headers: readonly string[];
   /** How it ended. Once. */

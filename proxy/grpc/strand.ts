@@ -118,6 +118,10 @@ export class Strand implements LaneEvents {
     return !this.#hasAnswered && !this.#all.call.isOver;
   }
 
+  owes(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   judge(end: UpstreamEnd): UpstreamEnd {
     return end.isAnswer && end.code === CODES.OK && this.#waiting.length > 0 ? TOO_FEW : end;
   }

@@ -1,4 +1,4 @@
-import type { Exchange } from './exchange.ts';
+import type { AttemptRecord, Exchange } from './exchange.ts';
 
 /**
  * The one line of a request, as JSON. Built by hand: only what a client chose is quoted with care (an id is
@@ -27,7 +27,8 @@ function pathOnly(url: string): string {
   return (end === -1 ? url : url.slice(0, end)).slice(0, MAX_LOGGED);
 }
 
-function attemptText(record: Exchange['trail'][number]): string {
+/** One entry of `attempts`. */
+export function attemptText(record: AttemptRecord): string {
   const { backend, address, outcome, ms } = record;
   return `{"backend":"${backend}","endpoint":"${address}","outcome":"${outcome}","ms":${msText(ms)}}`;
 }
@@ -36,7 +37,7 @@ let isoMs = 0;
 let iso = '';
 
 /** Thousands of lines share a millisecond. */
-function isoTime(nowMs: number): string {
+export function isoTime(nowMs: number): string {
   if (nowMs !== isoMs) {
     isoMs = nowMs;
     iso = new Date(nowMs).toISOString();
@@ -45,10 +46,11 @@ function isoTime(nowMs: number): string {
 }
 
 /** In hundredths of a millisecond. The texts of small integers are at hand; that of a fraction costs ten times as much. */
-function msText(ms: number): string {
+export function msText(ms: number): string {
   const hundredths = Math.round(ms * 100);
   const rest = hundredths % 100;
   return `${(hundredths - rest) / 100}.${rest < 10 ? '0' : ''}${rest}`;
 }
 
-const MAX_LOGGED = 256;
+/** Characters of what a client chose. */
+export const MAX_LOGGED = 256;

@@ -95,6 +95,7 @@ async function startProxyOn(folder: string, upstreamPort: number): Promise<Measu
   const flags = {
     'config-dir': folder,
     'http-address': `127.0.0.1:${http}`,
+    'grpc-address': '127.0.0.1:0',
     'admin-address': `127.0.0.1:${admin}`,
     'allow-upstream': '127.0.0.0/8',
   };

@@ -63,7 +63,14 @@ export async function startDoor(
           return;
         }
         const turnEnded = ({ cause }: UpstreamEnd): void => void attempts.push(`${name} ${outcomeOf(cause)}`);
-        onTurn({ sessions: chosen, firstByteMs, headers: ['authorization', 'Bearer upstream'], ended: turnEnded });
+        onTurn({
+          sessions: chosen,
+          basePath: '',
+          firstByteMs,
+          idleMs: 0,
+          headers: ['authorization', 'Bearer upstream'],
+          ended: turnEnded,
+        });
       },
       end: () => {
         open -= 1;
@@ -76,7 +83,7 @@ export async function startDoor(
     return { key: name, timeoutMs, open: () => routeTo(name, sessions) };
   };
   const router: Router = {
-    resolve: (call, target) => {
+    resolve: (call, _method, target) => {
       call.extraTrailers = ['x-sluice-attempts', String(attempts.length)];
       return resolve(nameOf(target) ?? metadataValue(call.rawHeaders, 'x-tei-instance'));
     },

@@ -11,6 +11,7 @@ export interface Door {
   readonly url: string;
   readonly adminUrl: string;
   readonly port: number;
+  readonly grpcPort: number;
   /** Access lines and whatever else was logged, each as written. */
   readonly log: readonly string[];
   /** Serves these documents beside what was put before; a text of the same owner replaces it. */
@@ -37,7 +38,13 @@ export async function openDoor(options: Partial<ProxyOptions> = {}, { settled = 
   const log: string[] = [];
   const address = { host: '127.0.0.1', port: 0 };
   const proxy = await startProxy({
-    ...{ httpAddress: address, adminAddress: address, maxBodyBytes: 100 << 20, maxHeldBytes: 256 << 20 },
+    ...{
+      httpAddress: address,
+      grpcAddress: address,
+      adminAddress: address,
+      maxBodyBytes: 100 << 20,
+      maxHeldBytes: 256 << 20,
+    },
     ...{ maxConnectionAgeMs: 0, drainTimeoutMs: 1, allowUpstream: [], allowLoopback: true, apiServer: [] },
     log: logInto(log),
     ...options,
@@ -53,7 +60,7 @@ export async function openDoor(options: Partial<ProxyOptions> = {}, { settled = 
   const url = `http://127.0.0.1:${proxy.httpPort}`;
   const adminUrl = `http://127.0.0.1:${proxy.adminPort}`;
   return {
-    ...{ url, adminUrl, port: proxy.httpPort, log, drain },
+    ...{ url, adminUrl, port: proxy.httpPort, grpcPort: proxy.grpcPort, log, drain },
     put: async (...texts) => {
       for (const text of texts) documents.put(sourceOf(text), canonicalJson(text));
       await turn();

@@ -143,6 +143,27 @@ describe('a provider', () => {
   });
 });
 
+describe('a request', () => {
+  test('[P-18] goes through its pool whatever else it says: proxy-MODEL is MODEL, and no field of its body is needed', async () => {
+    const [a] = await fakes('a');
+    const door = await openDoor();
+    await serveResources(door, poolOf(`  models: [gpt-4]\n  backends: [{name: a, url: "${a.url}/v1"}]`));
+    const bodies = [
+      chat('gpt-4'),
+      chat('proxy-gpt-4'),
+      chat('gpt-4', { hulumanage_approach: 'proxy' }),
+      chat('gpt-4', { extra_body: { hulumanage_approach: 'proxy', proxy_wrap: 'moa' } }),
+    ];
+    for (const body of bodies) {
+      const response = await door.post(CHAT, body);
+      expect([response.status, response.headers.get('x-sluice-pool')]).toEqual([200, 'ml/chat']);
+    }
+    expect(a.calls.map(({ body }) => JSON.parse(body.toString()))).toEqual(
+      bodies.map((body) => ({ ...body, model: 'gpt-4' })),
+    );
+  });
+});
+
 describe('a pool that says nothing of it', () => {
   test('[P-4] is checked each 30 s at models below the base, and a check that hangs ends after 5 s', async () => {
     const [a] = await fakes('a');

@@ -1,3 +1,4 @@
+import { ProxyError } from '../errors.ts';
 import type { Span } from './json-body.ts';
 import { eachItem, eachMember, scanJson } from './json-scan.ts';
 
@@ -9,26 +10,53 @@ import { eachItem, eachMember, scanJson } from './json-scan.ts';
 const QUOTE = 0x22;
 const OPEN = 0x5b;
 
+/** What is too much for one request; OpenAI itself takes 2,048 inputs. */
+const MAX_PARTS = 1024;
+/** Of what stands around the inputs, which goes with each part. */
+const MAX_REPEATED_BYTES = 32 * 1024 * 1024;
+
+/** Whether the inputs of a body can go in parts: several, and not token ids, which are one input together. */
+export function isSplittable(body: Buffer, input: Span): boolean {
+  if (body[input.start] !== OPEN) return false;
+  const [first, second] = runsOf(body, input, 1, 2);
+  const kind = first === undefined ? 0 : body[first.start];
+  return second !== undefined && (kind === QUOTE || kind === OPEN);
+}
+
 /**
- * The body again and again, each with at most `size` of the items. Undefined where one call is enough: few items, or
- * token ids, which are one input together.
+ * The inputs of a body in runs of at most `size`.
+ * @throws ProxyError request_too_large
  */
-export function splitInput(body: Buffer, input: Span | undefined, size: number): Buffer[] | undefined {
-  if (input === undefined || body[input.start] !== OPEN) return undefined;
-  const items: Span[] = [];
-  eachItem(body, input.start, (start, end) => items.push({ start, end }));
-  const [first] = items;
-  if (items.length <= size || first === undefined) return undefined;
-  const kind = body[first.start];
-  if (kind !== QUOTE && kind !== OPEN) return undefined;
-  const head = body.subarray(0, input.start + 1);
-  const tail = body.subarray(input.end - 1);
-  const parts: Buffer[] = [];
-  for (let at = 0; at < items.length; at += size) {
-    const last = items[Math.min(at + size, items.length) - 1] as Span;
-    parts.push(Buffer.concat([head, body.subarray((items[at] as Span).start, last.end), tail]));
-  }
-  return parts;
+export function splitInput(body: Buffer, input: Span, size: number): Span[] {
+  const runs = runsOf(body, input, size, MAX_PARTS + 1);
+  const common = body.length - (input.end - input.start);
+  if (runs.length <= MAX_PARTS && common * (runs.length - 1) <= MAX_REPEATED_BYTES) return runs;
+  const message = `\`input\` is too much for one request: the server takes ${size} at a time; send fewer at once`;
+  throw new ProxyError('request_too_large', message, { param: 'input' });
+}
+
+/** The body with one run of its inputs. Made when it is sent: all of them at once would be the body many times. */
+export function partOf(body: Buffer, input: Span, { start, end }: Span): Buffer {
+  return Buffer.concat([body.subarray(0, input.start + 1), body.subarray(start, end), body.subarray(input.end - 1)]);
+}
+
+/** Runs of `size` items, and no more than `most` of them: what follows is left out. */
+function runsOf(body: Buffer, input: Span, size: number, most: number): Span[] {
+  const runs: Span[] = [];
+  let count = 0;
+  let start = 0;
+  let end = 0;
+  eachItem(body, input.start, (itemStart, itemEnd) => {
+    if (count % size === 0) {
+      if (count > 0) runs.push({ start, end });
+      start = itemStart;
+    }
+    count += 1;
+    end = itemEnd;
+    return runs.length < most;
+  });
+  if (count > 0 && runs.length < most) runs.push({ start, end });
+  return runs;
 }
 
 /**
@@ -48,6 +76,7 @@ export function joinEmbeddings(answers: readonly Buffer[]): Buffer | undefined {
       if (count > 0) pieces.push(COMMA);
       pieces.push(...withIndex(answer, { start, end }, count));
       count += 1;
+      return true;
     });
   }
   const [answer] = answers;

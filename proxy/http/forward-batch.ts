@@ -95,6 +95,8 @@ export function forwardBatch(
   exchange.call.undo = () => {
     for (const part of parts) endCall(part.call, exchange.call.ended ?? 'client');
   };
+  // It may have left while the server was asked how much it takes.
+  if (exchange.call.ended !== undefined) over();
   for (let n = 0; n < PARALLEL; n += 1) next();
 }
 
@@ -129,6 +131,7 @@ interface PartEnds {
 /** Takes an answer whole. Its bytes count as held, with those of all requests, until the exchange ends. */
 function collect(exchange: Exchange, { limits, held }: BatchDeps, { take, pass, cut, refuse }: PartEnds): Sink {
   const pieces = createPieces();
+  let isRefused = false;
   let status = 0;
   let headers: string[] = [];
   return {
@@ -137,10 +140,13 @@ function collect(exchange: Exchange, { limits, held }: BatchDeps, { take, pass, 
       headers = givenHeaders;
     },
     data: (chunk) => {
+      // What the attempt holds it gives to the end, also where there was no room for the first of it.
+      if (isRefused) return;
       addPiece(pieces, chunk);
       exchange.heldBytes += chunk.length;
       held.total += chunk.length;
       if (held.total <= limits.maxHeldBytes) return;
+      isRefused = true;
       refuse(tooMuchHeld(held, limits.maxHeldBytes));
     },
     end: () => take({ status, headers, body: wholeOf(pieces) }),

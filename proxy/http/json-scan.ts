@@ -39,14 +39,17 @@ export function eachMember(body: Buffer, start: number, onMember: OnMember): voi
   if (byteAt(body, start) === OBJECT) skipMembers(body, wordsOf(body), start, onMember);
 }
 
-/** The items of the array that begins at `start`, in a body that was scanned: offsets of each and one past its last. */
-export function eachItem(body: Buffer, start: number, onItem: (start: number, end: number) => void): void {
+/**
+ * The items of the array that begins at `start`, in a body that was scanned: offsets of each and one past its last,
+ * until `onItem` wants no more.
+ */
+export function eachItem(body: Buffer, start: number, onItem: (start: number, end: number) => boolean): void {
   const words = wordsOf(body);
   let at = skipSpace(body, start + 1);
   if (byteAt(body, start) !== ARRAY || byteAt(body, at) === closing(ARRAY)) return;
   for (;;) {
     const end = skipValue(body, words, at);
-    onItem(at, end);
+    if (!onItem(at, end)) return;
     const next = skipSpace(body, end);
     if (byteAt(body, next) !== COMMA) return;
     at = skipSpace(body, next + 1);

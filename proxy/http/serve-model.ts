@@ -4,7 +4,7 @@ import { matchModel } from '../match.ts';
 import type { Pool } from '../pool.ts';
 import { withMaxBatch } from '../upstream/max-batch.ts';
 import { admitRequest, conversationOf } from './admit-request.ts';
-import { splitInput } from './batch.ts';
+import { isSplittable, partOf, splitInput } from './batch.ts';
 import { readBody } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import type { Sent } from './forward.ts';
@@ -39,7 +39,7 @@ export function serveJson(deps: HttpDeps, exchange: Exchange, path: OpenAiPath, 
       prefixKey: pool.strategy === 'PrefixHash' ? (conversation ?? prefixKeyOf(body, facts, pool)) : undefined,
     };
     if (pool.instance === undefined || facts.prompt === undefined) send(deps, exchange, request, done);
-    else sendInputs(deps, exchange, request, { pool, body, input: facts.prompt }, done);
+    else sendInputs(deps, exchange, request, { pool, body, facts, input: facts.prompt }, done);
   };
   readBody(exchange, deps.limits, deps.held, withBody, done);
 }
@@ -83,23 +83,39 @@ function bodyWith(body: Buffer, facts: BodyFacts): Sent['bodyFor'] {
   return (model) => (model === facts.model ? body : replaceModel(body, facts, model));
 }
 
+interface Inputs {
+  readonly pool: Pool;
+  readonly body: Buffer;
+  readonly facts: BodyFacts;
+  readonly input: Span;
+}
+
 /** More inputs than the instance's server takes at once go in parts. */
-function sendInputs(
-  deps: HttpDeps,
-  exchange: Exchange,
-  request: Sent,
-  { pool, body, input }: { pool: Pool; body: Buffer; input: Span },
-  done: Done,
-): void {
-  if (splitInput(body, input, 1) === undefined) {
+function sendInputs(deps: HttpDeps, exchange: Exchange, request: Sent, inputs: Inputs, done: Done): void {
+  const { pool, body, input } = inputs;
+  if (!isSplittable(body, input)) {
     send(deps, exchange, request, done);
     return;
   }
   withMaxBatch(pool, request.state, (size) => {
-    const parts = splitInput(body, input, size)?.map((part) => bodyWith(part, readFacts(part)));
-    if (parts === undefined) send(deps, exchange, request, done);
-    else sendParts(deps, exchange, request, parts, done);
+    // Who calls this may be a socket: nobody there would catch it.
+    try {
+      const parts = splitInput(body, input, size).map((run) => partWith(inputs, run));
+      if (parts.length === 1) send(deps, exchange, request, done);
+      else sendParts(deps, exchange, request, parts, done);
+    } catch (error) {
+      done(error);
+    }
   });
+}
+
+function partWith({ body, facts, input }: Inputs, run: Span): Sent['bodyFor'] {
+  return (model) => {
+    const part = partOf(body, input, run);
+    if (model === facts.model) return part;
+    const moved = facts.start < input.start ? 0 : part.length - body.length;
+    return replaceModel(part, { start: facts.start + moved, end: facts.end + moved }, model);
+  };
 }
 
 interface Destination extends Pick<Sent, 'state' | 'asked' | 'path'> {

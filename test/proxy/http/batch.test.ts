@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { joinEmbeddings, splitInput } from '../../../proxy/http/batch.ts';
-import { readFacts } from '../../../proxy/http/json-body.ts';
+import { isSplittable, joinEmbeddings, partOf, splitInput } from '../../../proxy/http/batch.ts';
+import { readFacts, type Span } from '../../../proxy/http/json-body.ts';
 
-function split(text: string, size: number): unknown[] | undefined {
+function split(text: string, size: number): unknown[] {
   const body = Buffer.from(text);
-  return splitInput(body, readFacts(body).prompt, size)?.map((part) => JSON.parse(part.toString()));
+  const input = readFacts(body).prompt as Span;
+  expect(isSplittable(body, input)).toBe(true);
+  return splitInput(body, input, size).map((run) => JSON.parse(partOf(body, input, run).toString()));
 }
 
 describe('an input array', () => {
@@ -22,15 +24,42 @@ describe('an input array', () => {
     ]);
   });
 
+  test('that fits is one part', () => {
+    expect(split('{"model":"m","input":["a","b"]}', 2)).toHaveLength(1);
+  });
+
+  test('has as many parts as it takes, whatever the number of inputs', () => {
+    for (let count = 2; count < 20; count += 1) {
+      const inputs = Array.from({ length: count }, (_, n) => `input ${n}`);
+      for (let size = 1; size < 20; size += 1) {
+        const parts = split(JSON.stringify({ model: 'm', input: inputs }), size) as { input: string[] }[];
+        expect(parts.flatMap(({ input }) => input)).toEqual(inputs);
+        expect(
+          parts
+            .map(({ input }) => input.length)
+            .slice(0, -1)
+            .every((length) => length === size),
+        ).toBe(true);
+        expect(parts).toHaveLength(Math.ceil(count / size));
+      }
+    }
+  });
+
+  test('of a thousand parts is taken, of more it is not', () => {
+    const body = (count: number): string => JSON.stringify({ model: 'm', input: Array(count).fill('a') });
+    expect(split(body(2_048), 2)).toHaveLength(1_024);
+    expect(() => split(body(2_049), 2)).toThrow('send fewer at once');
+  });
+
   test.each([
-    ['that fits', '{"model":"m","input":["a","b"]}'],
     ['of token ids, which are one input', '{"model":"m","input":[1,2,3,4,5]}'],
+    ['of one', '{"model":"m","input":["a"]}'],
     ['that is empty', '{"model":"m","input":[]}'],
     ['that is a text', '{"model":"m","input":"a text"}'],
     ['of things that no server reads', '{"model":"m","input":[{},{},{}]}'],
-    ['that is missing', '{"model":"m"}'],
   ])('%s goes as it is', (_name, text) => {
-    expect(split(text, 2)).toBeUndefined();
+    const body = Buffer.from(text);
+    expect(isSplittable(body, readFacts(body).prompt as Span)).toBe(false);
   });
 });
 

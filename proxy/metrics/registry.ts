@@ -1,37 +1,22 @@
 import { Registry } from 'prom-client';
-import type { Documents } from '../config/documents.ts';
-import type { Endpoint, PoolState } from '../pool.ts';
-import type { Snapshot } from '../snapshot.ts';
+import type { Endpoint } from '../pool.ts';
 import { stateOf } from '../upstream/rest.ts';
-import type { Counter, Histogram, PoolSeries, ProxySeries } from './series.ts';
-
-/** Where the numbers are when somebody scrapes. */
-export interface MetricSources {
-  readonly snapshot: () => Snapshot;
-  readonly series: ProxySeries;
-  readonly documents: Documents;
-  /** Monotonic, in milliseconds. */
-  readonly now: () => number;
-}
-
-interface Sample {
-  readonly labels: Record<string, string | number>;
-  readonly value: number;
-  /** Where it differs from the metric's: a histogram's `_bucket`, `_sum`, `_count`. */
-  readonly metricName?: string;
-}
-
-interface Family {
-  readonly name: string;
-  readonly help: string;
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly collect: (sources: MetricSources) => Sample[];
-}
+import {
+  counterSamples,
+  eachSeries,
+  eachState,
+  type Family,
+  histogramSamples,
+  type MetricSources,
+  optional,
+  type Sample,
+} from './family.ts';
+import { GRPC_FAMILIES, grpcDurations, grpcOverhead, grpcRequests } from './grpc-families.ts';
 
 /** Prometheus' view of the proxy: every family is read from where it is kept, at the moment of the scrape. */
 export function createRegistry(sources: MetricSources): Registry {
   const registry = new Registry();
-  for (const family of FAMILIES) {
+  for (const family of [...FAMILIES, ...GRPC_FAMILIES]) {
     const { name, help, type, collect } = family;
     const get = async (): Promise<object> => ({
       name,
@@ -60,21 +45,23 @@ function summed(samples: readonly Sample[]): Sample[] {
 const FAMILIES: readonly Family[] = [
   {
     name: 'sluice_requests_total',
-    help: 'Requests answered, by pool and status; 499: the client left first.',
+    help: "Requests answered, by pool and status, or the name of gRPC's code; 499 and CANCELLED: the client left first.",
     type: 'counter',
     collect: (sources) =>
-      eachSeries(sources, (pool, { requests }) =>
-        counterSamples(requests, (code) => ({ pool, protocol: 'http', code })),
-      ),
+      eachSeries(sources, (pool, series) => [
+        ...counterSamples(series.requests, (code) => ({ pool, protocol: 'http', code })),
+        ...grpcRequests(pool, series),
+      ]),
   },
   {
     name: 'sluice_request_duration_seconds',
     help: 'From the head of a request to the end of its answer.',
     type: 'histogram',
     collect: (sources) =>
-      eachSeries(sources, (pool, series) =>
-        histogramSamples('sluice_request_duration_seconds', series.durationSeconds, { pool, protocol: 'http' }),
-      ),
+      eachSeries(sources, (pool, series) => [
+        ...histogramSamples('sluice_request_duration_seconds', series.durationSeconds, { pool, protocol: 'http' }),
+        ...grpcDurations(pool, series),
+      ]),
   },
   {
     name: 'sluice_time_to_first_byte_seconds',
@@ -87,9 +74,12 @@ const FAMILIES: readonly Family[] = [
   },
   {
     name: 'sluice_overhead_seconds',
-    help: 'What the proxy itself adds before the first attempt: from a whole body to its sending, the queue not counted.',
+    help: 'What the proxy itself adds before the first attempt: from a whole body or first message to its sending, the queue not counted.',
     type: 'histogram',
-    collect: ({ series }) => histogramSamples('sluice_overhead_seconds', series.overheadSeconds, { protocol: 'http' }),
+    collect: ({ series }) => [
+      ...histogramSamples('sluice_overhead_seconds', series.overheadSeconds, { protocol: 'http' }),
+      ...grpcOverhead(series),
+    ],
   },
   {
     name: 'sluice_attempts_total',
@@ -214,21 +204,6 @@ const FAMILIES: readonly Family[] = [
   },
 ];
 
-function optional(value: number | undefined): Sample[] {
-  return value === undefined ? [] : [{ labels: {}, value }];
-}
-
-function eachState({ snapshot }: MetricSources, samples: (pool: string, state: PoolState) => Sample[]): Sample[] {
-  return [...snapshot().states.values()].flatMap((state) => samples(state.key, state));
-}
-
-function eachSeries(sources: MetricSources, samples: (pool: string, series: PoolSeries) => Sample[]): Sample[] {
-  return [
-    ...eachState(sources, (pool, state) => samples(pool, state.series)),
-    ...samples('unknown', sources.series.unknown),
-  ];
-}
-
 const ENDPOINT_STATES = ['ready', 'cooling', 'ejected', 'unhealthy'] as const;
 
 type BackendSamples = (
@@ -247,26 +222,4 @@ function eachBackend(sources: MetricSources, samples: BackendSamples): Sample[] 
 
 function inFlight(endpoints: readonly Endpoint[]): number {
   return endpoints.reduce((sum, { state }) => sum + state.inFlight, 0);
-}
-
-function counterSamples(counter: Counter, labelsOf: (label: string) => Sample['labels']): Sample[] {
-  return [...counter].map(([label, value]) => ({ labels: labelsOf(label), value }));
-}
-
-/** Nothing until the first observation: a series begins on use. */
-function histogramSamples(name: string, histogram: Histogram, labels: Sample['labels']): Sample[] {
-  const { bounds, counts, sum } = histogram;
-  const samples: Sample[] = [];
-  let total = 0;
-  counts.forEach((inBucket, index) => {
-    total += inBucket;
-    const le = bounds[index] ?? '+Inf';
-    samples.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: total });
-  });
-  if (total === 0) return [];
-  samples.push(
-    { metricName: `${name}_sum`, labels, value: sum },
-    { metricName: `${name}_count`, labels, value: total },
-  );
-  return samples;
 }

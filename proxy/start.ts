@@ -11,6 +11,7 @@ import { createOverload, OVERLOAD, type OverloadLimits } from './admit/overload.
 import { wake } from './admit/queue.ts';
 import { createDocuments, type Documents } from './config/documents.ts';
 import { createUpstreamRules } from './config/upstream-address.ts';
+import { createGrpcCheck } from './grpc/check-instance.ts';
 import { createGrpcDoor } from './grpc/door.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
 import { createDrain } from './http/drain.ts';
@@ -68,9 +69,11 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const proxyId = randomUUID();
   const shares = createShares(proxyId);
   const world = { now: () => performance.now(), random: Math.random, shareOf: shares.of };
+  const [checkHttp, checkGrpc] = [createHttpCheck(version()), createGrpcCheck(version())];
   const checks = createHealthChecks({
     ...world,
-    check: createHttpCheck(version()),
+    check: (endpoint, path, timeoutMs, pool) =>
+      (pool.instance?.protocol === 'GRPC' ? checkGrpc : checkHttp)(endpoint, path, timeoutMs, pool),
     wake: (state) => wake(state.queue),
   });
   const snapshots = createSnapshots({ random: Math.random, lookup, refuseHost }, (state) => {

@@ -2,6 +2,7 @@ import {
   createSecureServer,
   createServer,
   type Http2Server,
+  type IncomingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
@@ -22,7 +23,7 @@ export interface Peer {
 }
 
 export async function startPeer(
-  onStream: (stream: ServerHttp2Stream) => void,
+  onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
   { port = 0, maxStreams, tls }: { port?: number; maxStreams?: number; tls?: { cert: string; key: string } } = {},
 ): Promise<Peer> {
   const settings = maxStreams === undefined ? {} : { settings: { maxConcurrentStreams: maxStreams } };
@@ -37,9 +38,9 @@ export async function startPeer(
     session.on('error', () => {});
     session.on('close', () => sessions.delete(session));
   });
-  server.on('stream', (stream) => {
+  server.on('stream', (stream, headers) => {
     stream.on('error', () => {});
-    onStream(stream);
+    onStream(stream, headers);
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   const { port: bound } = server.address() as AddressInfo;

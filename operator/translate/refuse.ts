@@ -19,7 +19,6 @@ export function instanceFaults(
 ): string[] {
   return [
     ...unsupported('spec.deployment', spec.deployment !== undefined),
-    ...unsupported(`spec.protocol: ${spec.protocol}`, spec.protocol === 'GRPC'),
     ...targetFaults('spec', spec, options, refuseUpstream),
   ];
 }

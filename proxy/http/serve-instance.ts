@@ -7,6 +7,7 @@ import type { Done, HttpDeps } from './handle.ts';
 import { checkJson } from './json-body.ts';
 import { notAllowed } from './model-in-url.ts';
 import type { Path } from './path.ts';
+import { requireHttp } from './require-http.ts';
 import { ALWAYS, send } from './send.ts';
 
 /** TEI's REST by instance; the body names no model. */
@@ -24,6 +25,7 @@ export function serveInstance(
   exchange.pool = state.key;
   exchange.series = state.series;
   exchange.model = path.name;
+  requireHttp(pool);
   const { method = '' } = exchange.req;
   if (method !== path.method) throw notAllowed(method, path.method);
   const withBody = (body: Buffer | undefined): void => {

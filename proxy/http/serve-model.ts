@@ -15,6 +15,7 @@ import { readMultipart } from './multipart-body.ts';
 import type { Path } from './path.ts';
 import { prefixKeyOf } from './prefix-key.ts';
 import { replaceQueryModel } from './query.ts';
+import { requireHttp } from './require-http.ts';
 import { ALWAYS, send, sendParts } from './send.ts';
 
 type OpenAiPath = Extract<Path, { kind: 'openai' }>;
@@ -135,6 +136,7 @@ function poolOf(deps: HttpDeps, exchange: Exchange, model: string, { rest }: { r
   const { state, asked } = match;
   exchange.pool = state.key;
   exchange.series = state.series;
+  requireHttp(pool);
   return { state, pool, asked, path: pool.instance === undefined ? rest : instancePath(model, rest) };
 }
 

@@ -7,6 +7,7 @@ import { type ConfigReport, PROXY_ID_HEADER } from './config/schema.ts';
 import { describeInstance, describePool, listInstances } from './describe.ts';
 import { echo } from './errors.ts';
 import { explain } from './explain.ts';
+import { HOPS_HEADER } from './http/hops.ts';
 import { matchInstance } from './match.ts';
 import type { Snapshot } from './snapshot.ts';
 import { addStartStop } from './start-stop.ts';
@@ -29,6 +30,10 @@ export interface AdminDeps extends AdmitDeps {
 export function createAdmin(deps: AdminDeps): FastifyInstance {
   const admin = Fastify({ forceCloseConnections: true });
   const { snapshot, documents, registry } = deps;
+  admin.addHook('onRequest', async (request, reply) => {
+    if (request.headers[HOPS_HEADER] === undefined) return;
+    await reply.code(403).send({ error: { message: 'The admin door is not for calls that come through a pool' } });
+  });
   admin.get('/metrics', async (_, reply) => {
     reply.type(registry.contentType);
     return registry.metrics();

@@ -12,6 +12,7 @@ import {
   type Setting,
 } from './config/schema.ts';
 import { createSessions } from './grpc/sessions.ts';
+import { HOPS_HEADER } from './http/hops.ts';
 import { grpcOf } from './metrics/series.ts';
 import type { Access, Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from './pool.ts';
 import type { ConnectionSettings } from './upstream/http1/connection.ts';
@@ -128,7 +129,7 @@ function compileBackend(
     model,
     modelMap: new Map(Object.entries(modelMap)),
     maxConcurrent,
-    headers: document.headers.flatMap((header) => [header.name.toLowerCase(), resolved(header)]),
+    headers: document.headers.flatMap((header) => [settableName(header, name), resolved(header)]),
     query: document.query
       .map((item) => `${encodeURIComponent(item.name)}=${encodeURIComponent(resolved(item))}`)
       .join('&'),
@@ -216,6 +217,12 @@ function createEndpointState(
 export function closeEndpoint({ connections, sessions }: EndpointState): void {
   connections.close();
   sessions?.close();
+}
+
+function settableName({ name }: Setting, backend: string): string {
+  const lower = name.toLowerCase();
+  if (lower === HOPS_HEADER) throw new Error(`backend ${backend}: headers: ${HOPS_HEADER} is for Sluice itself to set`);
+  return lower;
 }
 
 function settingValue(setting: Setting, credentials: Readonly<Record<string, string>>, backend: string): string {

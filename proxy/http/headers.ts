@@ -1,4 +1,5 @@
 import { compileNames, matches, sameName } from './header-names.ts';
+import { HOPS_HEADER } from './hops.ts';
 
 /**
  * Header lists are flat as Node and undici have them: name, value, name, value. Nothing is put into an object, so that
@@ -10,7 +11,16 @@ const HOP_BY_HOP = ['connection', 'keep-alive', 'te', 'trailer', 'transfer-encod
 const CREDENTIALS = ['authorization', 'x-api-key', 'api-key', 'cookie'];
 
 const NOT_SENT_UPSTREAM = compileNames({
-  names: [...HOP_BY_HOP, ...CREDENTIALS, 'host', 'content-length', 'expect', 'accept-encoding', 'forwarded'],
+  names: [
+    ...HOP_BY_HOP,
+    ...CREDENTIALS,
+    'host',
+    'content-length',
+    'expect',
+    'accept-encoding',
+    'forwarded',
+    HOPS_HEADER,
+  ],
   prefixes: ['proxy-', 'x-forwarded-'],
   // Servers that read `_` as `-` would take these for the real ones.
   onlyWithUnderscore: ['content-type', 'content-encoding'],

@@ -1,4 +1,5 @@
 import { echo, ProxyError } from '../errors.ts';
+import { faultOfHops, HOPS_HEADER, hopsOf } from './hops.ts';
 import { isTraceparent, type Trace } from './trace.ts';
 
 /**
@@ -18,6 +19,8 @@ export interface RequestHead {
   readonly expectsContinue: boolean;
   readonly isMultipart: boolean;
   readonly trace: Trace;
+  /** Sluice proxies it has passed before this one. */
+  readonly hops: number;
   /** Why the request must not be served; undefined where it may. */
   readonly fault: ProxyError | undefined;
 }
@@ -36,6 +39,7 @@ export function readHead(req: { rawHeaders: readonly string[]; httpVersionMinor:
   let traceparents = 0;
   let trace: Trace = 'none';
   let expectsContinue = false;
+  let hops = 0;
   let fault: ProxyError | undefined;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] as string;
@@ -61,11 +65,13 @@ export function readHead(req: { rawHeaders: readonly string[]; httpVersionMinor:
     } else if (lower === 'upgrade') fault ??= faultOfUpgrade(value);
     else if (lower === 'transfer-encoding') fault ??= faultOfTransferEncoding(value, httpVersionMinor);
     else if (lower === 'content-encoding') fault ??= faultOfContentEncoding(value);
+    else if (lower === HOPS_HEADER) hops = Math.max(hops, hopsOf(value));
     else {
       contentType = value;
       contentTypes += 1;
     }
   }
+  if (hops > 0) fault ??= faultOfHops(hops);
   if (contentTypes > 1) fault = new ProxyError('bad_request', 'the request has more than one Content-Type header');
   if (hosts !== 1) fault = faultOfHosts(hosts, httpVersionMinor) ?? fault;
   const isMultipart = contentType.length > 10 && contentType.slice(0, 10).toLowerCase() === 'multipart/';
@@ -79,13 +85,14 @@ export function readHead(req: { rawHeaders: readonly string[]; httpVersionMinor:
     expectsContinue,
     isMultipart,
     trace,
+    hops,
     fault,
   };
 }
 
 const READ = [
   ...['host', 'content-type', 'content-length', 'expect', 'upgrade', 'x-request-id', 'traceparent', 'tracestate'],
-  ...['transfer-encoding', 'content-encoding'],
+  ...['transfer-encoding', 'content-encoding', HOPS_HEADER],
 ];
 
 /** Most headers are told apart by their length alone. */

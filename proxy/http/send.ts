@@ -4,6 +4,7 @@ import { type Forwarded, forward, type Sent } from './forward.ts';
 import { forwardBatch } from './forward-batch.ts';
 import type { Done, HttpDeps } from './handle.ts';
 import { forwardableRequestHeaders, withSettings } from './headers.ts';
+import { HOPS_HEADER } from './hops.ts';
 import { Relay } from './relay.ts';
 import { withTrace } from './trace.ts';
 
@@ -33,5 +34,6 @@ function complete(deps: HttpDeps, exchange: Exchange, sent: Sent): Forwarded {
   let headers = passed;
   if (!head.hasRequestId) headers.push('x-request-id', id);
   else if (!head.requestIdPasses) headers = withSettings(passed, ['x-request-id', id]);
+  headers.push(HOPS_HEADER, String(head.hops + 1));
   return { sent, headers, expectsJson: expectsJson(sent.path) };
 }

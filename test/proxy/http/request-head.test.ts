@@ -55,6 +55,7 @@ describe('readHead', () => {
       expectsContinue: true,
       isMultipart: true,
       trace: 'none',
+      hops: 0,
       fault: undefined,
     });
   });

@@ -47,7 +47,8 @@ export function sameName(a: string, b: string): boolean {
   return a.length === b.length && normal(a) === normal(b);
 }
 
-function normal(name: string): string {
+/** The one spelling of all names that a server might take for the same. */
+export function normal(name: string): string {
   const lower = name.toLowerCase();
   return lower.includes('_') ? lower.replaceAll('_', '-') : lower;
 }

@@ -1,4 +1,4 @@
-import { compileNames, matches, sameName } from './header-names.ts';
+import { compileNames, matches, normal, sameName } from './header-names.ts';
 import { HOPS_HEADER } from './hops.ts';
 
 /**
@@ -88,10 +88,19 @@ function isOrdinary(connection: string): boolean {
   return connection === 'keep-alive' || connection === 'close';
 }
 
-/** Without the headers that a Connection header names as its own. */
+/** Without the headers that a Connection header names as its own: there may be thousands of either. */
 function withoutNamed(headers: readonly string[], connection: string): string[] {
-  const named = connection.split(',').flatMap((name) => [name.trim(), '']);
-  return headers.filter((_, index) => !holdsName(named, headers[index - (index % 2)] as string));
+  return withoutNames(headers, new Set(connection.split(',').map((name) => normal(name.trim()))));
+}
+
+/** Without those of some names, which are given in lower case with hyphens. */
+export function withoutNames(headers: readonly string[], names: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index] as string;
+    if (!names.has(normal(name))) kept.push(name, headers[index + 1] as string);
+  }
+  return kept;
 }
 
 function holdsName(list: readonly string[], name: string): boolean {

@@ -1,5 +1,6 @@
+import { RATE_HEADER_NAMES } from '../admit/rate-headers.ts';
 import type { Exchange } from './exchange.ts';
-import { forwardableResponseHeaders, withSettings } from './headers.ts';
+import { forwardableResponseHeaders, withoutNames } from './headers.ts';
 
 /**
  * The head of an upstream's answer as the client gets it: what may pass, then what Sluice says of the request. Limits
@@ -7,11 +8,14 @@ import { forwardableResponseHeaders, withSettings } from './headers.ts';
  */
 export function responseHeaders(exchange: Exchange, fromUpstream: readonly string[], isStream: boolean): string[] {
   const passed = forwardableResponseHeaders(fromUpstream);
-  const headers = exchange.rateHeaders.length === 0 ? passed : withSettings(passed, exchange.rateHeaders);
+  const { rateHeaders } = exchange;
+  const headers = rateHeaders.length === 0 ? passed : [...withoutNames(passed, RATE_HEADERS), ...rateHeaders];
   // Load balancers in front buffer an event stream unless told otherwise.
   if (isStream) headers.push('x-accel-buffering', 'no');
   return withOwnHeaders(headers, exchange);
 }
+
+const RATE_HEADERS: ReadonlySet<string> = new Set(RATE_HEADER_NAMES);
 
 /** Appends x-request-id and the x-sluice-* headers, and Connection: close where this connection ends here. */
 export function withOwnHeaders(headers: string[], exchange: Exchange): string[] {

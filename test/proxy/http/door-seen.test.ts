@@ -156,7 +156,7 @@ describe('what can be seen of calls', () => {
     expect(await door.metrics()).not.toContain('ml/chat');
   });
 
-  test('[P-20] [P-21] of one call: the trail of its attempts in its line, its backend in the answer, the choice in /explain', async () => {
+  test('[P-16] [P-20] [P-21] of one call: the trail of its attempts in its line, its backend in the answer, the choice in /explain', async () => {
     const clock = movableClock();
     const [a, b, c] = await fakes('a', 'b', 'c');
     const door = await openDoor();

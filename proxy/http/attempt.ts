@@ -70,6 +70,9 @@ export interface Failed {
 /** Answers are held up to so much: to be judged as a whole, or to be passed on when nothing better comes. */
 const MAX_HELD_BYTES = 256 * 1024;
 
+/** The words of a failure are worth a wait, but not a long one: another endpoint may be asked meanwhile. */
+const FAILURE_MS = 1_000;
+
 /**
  * What is done with the bytes of an answer: `relay`: they are the sink's; `whole`: held until they can be judged;
  * `events`: held until the first event with content; `failed`: held to be passed on when nothing better comes.
@@ -131,6 +134,13 @@ class Attempt implements Incoming, Flow {
     this.#cause = causeOfStatus(status);
     this.#mode = this.#modeOf(status, headers);
     if (this.#mode === 'events') this.#gate = createEventGate();
+    const { firstByteMs } = this.#request.timeouts;
+    if (this.#mode === 'failed' && (firstByteMs === 0 || firstByteMs > FAILURE_MS)) this.#awaitFailure();
+  }
+
+  #awaitFailure(): void {
+    const late = (): void => this.#failAndClose(this.#cause, `answered ${this.#status}`);
+    limitStep(this.#exchange.alarm, FAILURE_MS, late);
   }
 
   #modeOf(status: number, headers: string[]): Mode {
@@ -148,8 +158,9 @@ class Attempt implements Incoming, Flow {
     if (!this.#hasBytes) {
       this.#hasBytes = true;
       this.#exchange.firstByteAt = performance.now();
+      if (this.#mode === 'failed') this.#awaitFailure();
     }
-    limitStep(this.#exchange.alarm, this.#request.timeouts.idleMs, this.#late);
+    if (this.#mode !== 'failed') limitStep(this.#exchange.alarm, this.#request.timeouts.idleMs, this.#late);
     if (this.#mode === 'relay') {
       this.#pass(chunk);
       return;

@@ -242,8 +242,10 @@ function adopt(pool: Pool, state: PoolState, known: Map<string, EndpointState>, 
   const backends = new Map<string, BackendState>();
   for (const { tier, backends: members } of pool.tiers) {
     const total = members.reduce((sum, { weight }) => sum + weight, 0);
+    // A backend that left took its position along; the sum is 0 again, or the rest would be off by what it had.
+    const drift = members.reduce((sum, { state: position }) => sum + position.currentWeight, 0) / members.length;
     for (const { name, state: position } of members) {
-      position.currentWeight = Math.max(-total, Math.min(total, position.currentWeight));
+      position.currentWeight = Math.max(-total, Math.min(total, position.currentWeight - drift));
       backends.set(`${tier}/${name}`, position);
     }
   }

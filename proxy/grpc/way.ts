@@ -1,12 +1,12 @@
-import { wake } from '../admit/queue.ts';
 import { mayRetry, noteRequest } from '../admit/retry-budget.ts';
 import { createSeat, leave, type Seat, standUp, takeSeat } from '../admit/seat.ts';
 import { createCall, endCall, pause } from '../call.ts';
 import type { ProxyError } from '../errors.ts';
 import { count, grpcOf, observe } from '../metrics/series.ts';
 import type { Endpoint, Pool, PoolState } from '../pool.ts';
+import { noteEnd } from '../upstream/note-end.ts';
 import { outcomeOf } from '../upstream/outcome.ts';
-import { noteResult, unavailability } from '../upstream/rest.ts';
+import { unavailability } from '../upstream/rest.ts';
 import { restMsOf } from '../upstream/retry-after.ts';
 import { type Admitted, type MessageDeps, shownName } from './admit-message.ts';
 import { noteAttempt } from './call-record.ts';
@@ -160,22 +160,17 @@ export class Way implements Route {
     });
   }
 
-  /** What the attempt says of its endpoint: before its slot is given back, or the next call would get a bad one. */
   readonly #onEnded = ({ cause, trailers }: UpstreamEnd): void => {
     const endpoint = this.#endpoint;
-    const { state, isProbe } = this.#seat;
-    const { current: pool } = state;
     if (endpoint === undefined) return;
     const now = this.#deps.now();
+    const ms = now - this.#attemptAt;
     const outcome = outcomeOf(cause);
     const { backend, address } = endpoint;
-    noteAttempt(this.#call.record, { backend: backend.name, address, outcome, ms: now - this.#attemptAt });
-    count(state.series.attempts, `${backend.name}|${outcome}`);
-    if (pool === undefined) return;
+    noteAttempt(this.#call.record, { backend: backend.name, address, outcome, ms });
     const restMs = outcome === 'rate_limited' ? restMsOf(trailers, this.#deps.nowEpochMs()) : undefined;
-    const begun = noteResult(pool, endpoint.state, { cause, restMs, wasProbe: isProbe, now });
-    // Those that wait for a full endpoint may have this one when its rest is over.
-    if (begun !== undefined) setTimeout(wake, begun + 1, state.queue).unref();
+    const { state, isProbe } = this.#seat;
+    noteEnd(state, endpoint, { cause, restMs, wasProbe: isProbe, now }, ms);
   };
 
   /** No endpoint of this instance is left: another instance, else all from the beginning after a pause. */

@@ -1,14 +1,23 @@
-import { wake } from '../admit/queue.ts';
 import { mayRetry, noteRequest } from '../admit/retry-budget.ts';
-import { type AdmitDeps, createSeat, leave, type Seat, standUp, takeSeat, waitSeconds } from '../admit/seat.ts';
+import {
+  type AdmitDeps,
+  createSeat,
+  endProbe,
+  leave,
+  type Seat,
+  standUp,
+  takeSeat,
+  waitSeconds,
+} from '../admit/seat.ts';
 import { endWhole, limitWhole } from '../alarm.ts';
 import { hasMoved } from '../balance/conversations.ts';
 import { endCall, pause } from '../call.ts';
 import { ProxyError } from '../errors.ts';
 import { upstreamModel } from '../match.ts';
-import { count, observe } from '../metrics/series.ts';
+import { observe } from '../metrics/series.ts';
 import type { Endpoint, Pool, PoolState } from '../pool.ts';
 import type { StreamedBody } from '../upstream/http1/connection.ts';
+import { noteEnd } from '../upstream/note-end.ts';
 import { isRetried, outcomeOf, passesThrough } from '../upstream/outcome.ts';
 import { noteResult, unavailability } from '../upstream/rest.ts';
 import { restMsOf } from '../upstream/retry-after.ts';
@@ -159,7 +168,24 @@ class Forwarding {
     }
     this.#endpoint = endpoint;
     this.#attemptAt = now;
-    attempt(this.#exchange, this.#prepare(pool, endpoint, now), this.#sink, this.#onResult);
+    const sink = this.#seat.isProbe ? this.#probing(pool, endpoint) : this.#sink;
+    attempt(this.#exchange, this.#prepare(pool, endpoint, now), sink, this.#onResult);
+  }
+
+  /** With the first byte that a client is given the endpoint has shown that it serves. */
+  #probing(pool: Pool, { state }: Endpoint): Sink {
+    const sink = this.#sink;
+    return {
+      begin: (flow, status, headers) => {
+        noteResult(pool, state, { cause: 'ok', restMs: undefined, wasProbe: true, now: this.#deps.now() });
+        endProbe(this.#seat);
+        sink.begin(flow, status, headers);
+      },
+      data: (chunk) => sink.data(chunk),
+      end: () => sink.end(),
+      cut: () => sink.cut(),
+      pass: (answer, retryAfterSeconds) => sink.pass(answer, retryAfterSeconds),
+    };
   }
 
   #prepare(pool: Pool, endpoint: Endpoint, now: number): UpstreamRequest {
@@ -194,23 +220,18 @@ class Forwarding {
     }
   };
 
-  /** What the attempt says of its endpoint: before its slot is given back, or the next call would get a bad one. */
   #note(result: AttemptResult): void {
     const endpoint = this.#endpoint;
-    const { state } = this.#sent;
-    const pool = state.current;
     if (endpoint === undefined) return;
     const now = this.#deps.now();
-    const outcome = outcomeOf(result.cause);
+    const ms = now - this.#attemptAt;
+    const { cause } = result;
+    const outcome = outcomeOf(cause);
     const { backend, address } = endpoint;
-    this.#exchange.trail.push({ backend: backend.name, address, outcome, ms: now - this.#attemptAt });
-    count(state.series.attempts, `${backend.name}|${outcome}`);
-    if (pool === undefined) return;
+    this.#exchange.trail.push({ backend: backend.name, address, outcome, ms });
     const answer = result.kind === 'failed' ? result.answer : undefined;
     const restMs = outcome === 'rate_limited' && answer !== undefined ? this.#askedRest(answer) : undefined;
-    const begun = noteResult(pool, endpoint.state, { cause: result.cause, restMs, wasProbe: this.#seat.isProbe, now });
-    // Those that wait for a full endpoint may have this one when its rest is over.
-    if (begun !== undefined) setTimeout(wake, begun + 1, state.queue).unref();
+    noteEnd(this.#sent.state, endpoint, { cause, restMs, wasProbe: this.#seat.isProbe, now }, ms);
   }
 
   #askedRest({ headers }: Answer): number | undefined {
@@ -225,7 +246,8 @@ class Forwarding {
     standUp(this.#seat);
     const { attempts = 0, budgetPercent = 0 } = pool?.retry ?? {};
     if (this.#exchange.attempts >= attempts || !isRetried(failed.cause) || !isRepeatable()) this.#answerFailure(failed);
-    else if (mayRetry(state.retries, budgetPercent, this.#deps.now())) this.#next();
+    // A call that was turned away at the door has cost its upstream nothing.
+    else if (failed.cause === 'credential' || mayRetry(state.retries, budgetPercent, this.#deps.now())) this.#next();
     else {
       state.series.retriesRefused += 1;
       this.#answerFailure(failed);

@@ -94,6 +94,17 @@ const FAMILIES: readonly Family[] = [
       ),
   },
   {
+    name: 'sluice_attempt_duration_seconds',
+    help: 'From the sending of an attempt to the end of its answer, whatever it came to.',
+    type: 'histogram',
+    collect: (sources) =>
+      eachSeries(sources, (pool, { attemptSeconds }) =>
+        [...attemptSeconds].flatMap(([backend, histogram]) =>
+          histogramSamples('sluice_attempt_duration_seconds', histogram, { pool, backend }),
+        ),
+      ),
+  },
+  {
     name: 'sluice_in_flight_requests',
     help: 'Calls under way at the endpoints of a backend.',
     type: 'gauge',

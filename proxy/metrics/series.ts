@@ -43,6 +43,8 @@ export interface PoolSeries {
   readonly perTokenSeconds: Histogram;
   /** By `backend|outcome`. */
   readonly attempts: Counter;
+  /** By backend. */
+  readonly attemptSeconds: Map<string, Histogram>;
   /** By type: input, output. */
   readonly tokens: Counter;
   retriesRefused: number;
@@ -71,6 +73,17 @@ export function grpcOf(series: PoolSeries): GrpcSeries {
   return series.grpc;
 }
 
+/** An attempt at a backend that is over. */
+export function countAttempt(series: PoolSeries, backend: string, outcome: string, seconds: number): void {
+  count(series.attempts, `${backend}|${outcome}`);
+  let histogram = series.attemptSeconds.get(backend);
+  if (histogram === undefined) {
+    histogram = createHistogram(DURATION_BOUNDS);
+    series.attemptSeconds.set(backend, histogram);
+  }
+  observe(histogram, seconds);
+}
+
 export function createSeries(): PoolSeries {
   return {
     requests: new Map(),
@@ -79,6 +92,7 @@ export function createSeries(): PoolSeries {
     queueWaitSeconds: createHistogram(DURATION_BOUNDS),
     perTokenSeconds: createHistogram(PER_TOKEN_BOUNDS),
     attempts: new Map(),
+    attemptSeconds: new Map(),
     tokens: new Map(),
     retriesRefused: 0,
     grpc: undefined,

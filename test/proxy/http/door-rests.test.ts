@@ -266,3 +266,14 @@ describe('the retry budget', () => {
     expect(await door.metrics()).not.toMatch(/^sluice_retry_budget_exhausted_total\{/m);
   });
 });
+
+test('a provider that takes our key no more costs no call: being turned away spends nothing of the retry budget', async () => {
+  const [a, b] = await fakes('a', 'b');
+  a.behave({ status: 401 });
+  const door = await openDoor();
+  await door.put(pool('chat', [backend(a), backend(b)]));
+  const statuses = new Set<number>();
+  for (let n = 0; n < 150; n += 1) statuses.add((await door.post('/v1/chat/completions', chat())).status);
+  expect([...statuses]).toEqual([200]);
+  expect(a.calls.length).toBeGreaterThan(60);
+});

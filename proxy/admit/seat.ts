@@ -86,6 +86,14 @@ export function standUp(seat: Seat): void {
   wake(seat.state.queue);
 }
 
+/** The endpoint answers: others need not wait until this call, which may be a long stream, is over. */
+export function endProbe(seat: Seat): void {
+  if (!seat.isProbe || seat.held === undefined) return;
+  seat.isProbe = false;
+  seat.held.isProbing = false;
+  wake(seat.state.queue);
+}
+
 /** Gives everything back. */
 export function leave(seat: Seat): void {
   if (seat.holdsPool) {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { backend, chat, errorOf, fakes, openDoor, pool, rawServer } from './door.ts';
+import { movableClock } from './door-clock.ts';
 import { seriesOf } from './door-series.ts';
 
 const CHAT = '/v1/chat/completions';
@@ -37,5 +38,39 @@ describe('a server that says no and then nothing more', () => {
     const error = await errorOf(await door.post(CHAT, chat()));
     expect(error).toMatchObject({ status: 502, code: 'upstream_error' });
     expect(error.message).toContain('answered 503');
+  });
+});
+
+describe('an endpoint that is tried after its rest', () => {
+  test('serves the others as soon as it answers, not when that answer, a long stream, is over', async () => {
+    const clock = movableClock();
+    const [a] = await fakes('a');
+    const door = await openDoor();
+    await door.put(pool('chat', [backend(a)], { ejection: { rateLimitedMs: 60_000 }, queue: { timeoutMs: 2_000 } }));
+    a.behaveNext({ status: 429 });
+    expect((await door.post(CHAT, chat())).status).toBe(429);
+    clock.forward(60_000);
+    a.behaveNext({ stallAfterChunks: 2 });
+    const stream = await door.post(CHAT, chat('chat', { stream: true }));
+    expect(stream.status).toBe(200);
+    expect((await door.post(CHAT, chat())).status).toBe(200);
+    expect((await door.pool()).endpoints).toMatchObject([{ state: 'ready', reason: '', inFlight: 1 }]);
+    await stream.body?.cancel();
+    await expect.poll(async () => (await door.pool()).inFlight).toBe(0);
+  });
+
+  test('is tried by one call alone until it answers', async () => {
+    const clock = movableClock();
+    const [a] = await fakes('a');
+    const door = await openDoor();
+    await door.put(pool('chat', [backend(a)], { ejection: { rateLimitedMs: 60_000 } }));
+    a.behaveNext({ status: 429 });
+    expect((await door.post(CHAT, chat())).status).toBe(429);
+    clock.forward(60_000);
+    a.behaveNext({ firstByteDelayMs: 300 });
+    const together = [1, 2, 3].map(() => door.post(CHAT, chat()));
+    await expect.poll(async () => (await door.pool()).queue.depth).toBe(2);
+    expect(a.calls).toHaveLength(2);
+    for (const answer of together) expect((await answer).status).toBe(200);
   });
 });

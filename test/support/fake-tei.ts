@@ -78,6 +78,8 @@ class Fake {
   readonly name: string;
   readonly seen: Metadata[] = [];
   readonly #sockets = new Map<string, Socket>();
+  /** grpc-js calls each call cancelled that is over, also one that has its status. */
+  readonly #answered = new WeakSet<Call>();
   cancelled = 0;
   accepted = 0;
   goaway: () => void = () => {};
@@ -102,6 +104,7 @@ class Fake {
     const answer = ANSWERS[name.replace('Stream', '')] as Answer;
     const unary = (call: ServerUnaryCall<Message, Message>, done: sendUnaryData<Message>): void => {
       void this.#begin(call, 0).then((fault) => {
+        if (fault !== 'silent') this.#answered.add(call);
         if (fault === undefined) done(null, answer(call.request, this.name), trailers());
         else if (fault !== 'silent') done(fault);
       });
@@ -112,6 +115,7 @@ class Fake {
       call.on('end', () => {
         void this.#begin(call, 0).then((fault) => {
           const texts = requests.map(({ text }) => text);
+          if (fault !== 'silent') this.#answered.add(call);
           if (fault === undefined) done(null, answer({ ...requests[0], texts }, this.name), trailers());
           else if (fault !== 'silent') done(fault);
         });
@@ -130,12 +134,17 @@ class Fake {
       const fault = await this.#begin(call, answered);
       if (fault === 'silent') return;
       if (fault !== undefined) {
+        this.#answered.add(call);
         call.emit('error', fault);
         return;
       }
       answered += 1;
       call.write(answer(request as Message, this.name));
     }
+    // To Node a stream that is reset ends first, and is closed a moment later.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (call.cancelled) return;
+    this.#answered.add(call);
     call.end(trailers());
   }
 
@@ -146,7 +155,7 @@ class Fake {
     if (answered === 0) {
       this.seen.push(metadata);
       (call as NodeJS.EventEmitter).on('cancelled', () => {
-        this.cancelled += 1;
+        if (!this.#answered.has(call)) this.cancelled += 1;
       });
       const head = new Metadata();
       head.set('x-fake-name', this.name);

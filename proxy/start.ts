@@ -13,6 +13,7 @@ import { createDocuments, type Documents } from './config/documents.ts';
 import { createUpstreamRules } from './config/upstream-address.ts';
 import { createGrpcCheck } from './grpc/check-instance.ts';
 import { createGrpcDoor } from './grpc/door.ts';
+import { createOwnServices } from './grpc/own-services.ts';
 import { limitConnectionAge } from './http/connection-age.ts';
 import { createDrain } from './http/drain.ts';
 import { type HttpDeps, handle } from './http/handle.ts';
@@ -107,8 +108,12 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     logLine: log.line,
     logError: (error, requestId) => log.error({ err: error, id: requestId }, 'a request failed in an unforeseen way'),
   };
+  const own = createOwnServices({
+    snapshot: snapshots.current,
+    logError: (error) => log.error({ err: error }, 'reflection could not be loaded'),
+  });
   const grpc = createGrpcDoor(
-    { ...deps, maxMessageBytes: options.maxBodyBytes, other: () => false },
+    { ...deps, maxMessageBytes: options.maxBodyBytes, other: own.take },
     { tls, maxConnectionAgeMs: options.maxConnectionAgeMs, random: Math.random },
   );
   const registry = createRegistry({ snapshot: snapshots.current, series, documents, now: world.now });
@@ -135,6 +140,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     renewal?.stop();
     checks.stop();
     overload.stop();
+    own.close();
     await Promise.all([drainHttp(options.drainTimeoutMs), grpc.drain(options.drainTimeoutMs)]);
     documents.close();
     snapshots.close();

@@ -267,7 +267,15 @@ class Attempt implements Incoming, Flow {
 
   #firstByteIsLate(): void {
     const { firstByteMs } = this.#request.timeouts;
-    this.#failAndClose('first_byte_timeout', `no first byte within ${firstByteMs} ms`);
+    const leftMs = this.#uploadCameAt() + firstByteMs - performance.now();
+    if (leftMs > 0) limitStep(this.#exchange.alarm, leftMs, this.#late);
+    else this.#failAndClose('first_byte_timeout', `no first byte within ${firstByteMs} ms`);
+  }
+
+  /** An upstream owes no answer to what a client has not sent yet. */
+  #uploadCameAt(): number {
+    const { body } = this.#request;
+    return body === undefined || Buffer.isBuffer(body) ? Number.NEGATIVE_INFINITY : body.cameAt();
   }
 
   #isSilent(): void {

@@ -34,22 +34,50 @@ export async function readMultipart(exchange: Exchange, limits: BodyLimits, held
   refuseDeclaredLength(exchange, limits);
   const scanner = createMultipartScanner(exchange.head.contentType);
   askForBody(exchange);
-  const head = await readHead(exchange, scanner, { ...limits, maxBodyBytes: MAX_HELD_BYTES }, held);
-  let started = false;
+  const { found, isWhole, ...head } = await readHead(
+    exchange,
+    scanner,
+    { ...limits, maxBodyBytes: MAX_HELD_BYTES },
+    held,
+  );
+  let { bytes } = head;
+  const upload: Upload = { cameAt: Number.NEGATIVE_INFINITY, hasBegun: false };
   return {
-    model: head.found.model,
-    isRepeatable: () => !started,
+    model: found.model,
+    isRepeatable: () => !upload.hasBegun,
     as: (model) => ({
-      started: () => started,
-      length: lengthWith(exchange, head.found, model),
+      started: () => upload.hasBegun,
+      cameAt: () => upload.cameAt,
+      length: lengthWith(exchange, found, model),
       open: () =>
-        restOf(exchange, scanner, limits, () => {
-          started = true;
-          releaseBody(exchange, held);
-          return { bytes: withModel(head, model), isWhole: head.isWhole };
+        restOf(exchange, scanner, limits, upload, {
+          isWhole,
+          take: () => {
+            const taken = withModel(bytes, found, model);
+            bytes = NOTHING;
+            return taken;
+          },
+          isGone: () => releaseBody(exchange, held),
         }),
     }),
   };
+}
+
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/** What is known of the body on its way, of which there is one whatever the number of tries. */
+interface Upload {
+  cameAt: number;
+  hasBegun: boolean;
+}
+
+/** What was held of the body. */
+interface HeldPart {
+  readonly isWhole: boolean;
+  /** Once. */
+  readonly take: () => Buffer;
+  /** The upstream has taken it. */
+  readonly isGone: () => void;
 }
 
 interface Head {
@@ -104,16 +132,22 @@ function readHead(exchange: Exchange, scanner: MultipartScanner, limits: BodyLim
   });
 }
 
+/** An upstream that is slow leaves what was held with us, where it is counted, and not in its socket. */
+const SLICE_BYTES = 64 * 1024;
+
 /** What was held, then what comes, byte for byte, with the back-pressure of whoever reads it. */
 function restOf(
   exchange: Exchange,
   scanner: MultipartScanner,
   { maxBodyBytes, times }: BodyLimits,
-  begin: () => { bytes: Buffer; isWhole: boolean },
+  upload: Upload,
+  heldPart: HeldPart,
 ): Readable {
   const { req } = exchange;
   let sent = 0;
   let begun = false;
+  let bytes: Buffer = NOTHING;
+  let bytesAt = 0;
   // Only while the upstream takes bytes is it the client that is waited for.
   let late: NodeJS.Timeout | undefined;
   const awaitClient = (): void => {
@@ -122,6 +156,7 @@ function restOf(
   };
   const take = (chunk: Buffer): void => {
     sent += chunk.length;
+    upload.cameAt = performance.now();
     try {
       if (sent > maxBodyBytes) throw tooLarge(maxBodyBytes);
       scanner.push(chunk);
@@ -151,10 +186,22 @@ function restOf(
   };
   const start = (): void => {
     begun = true;
-    const { bytes, isWhole } = begin();
+    upload.hasBegun = true;
+    upload.cameAt = performance.now();
+    bytes = heldPart.take();
     sent = bytes.length;
-    body.push(bytes);
-    if (isWhole) {
+    giveHeld();
+  };
+  const giveHeld = (): void => {
+    let takesMore = true;
+    while (takesMore && bytesAt < bytes.length) {
+      takesMore = body.push(bytes.subarray(bytesAt, bytesAt + SLICE_BYTES));
+      bytesAt += SLICE_BYTES;
+    }
+    if (bytesAt < bytes.length) return;
+    bytes = NOTHING;
+    heldPart.isGone();
+    if (heldPart.isWhole) {
       body.push(null);
       return;
     }
@@ -166,10 +213,12 @@ function restOf(
     read: () => {
       if (!begun) {
         start();
-        return;
+      } else if (bytes.length > 0) {
+        giveHeld();
+      } else {
+        if (req.isPaused()) awaitClient();
+        req.resume();
       }
-      if (req.isPaused()) awaitClient();
-      req.resume();
     },
     destroy: (error, done) => {
       clearTimeout(late);
@@ -181,7 +230,7 @@ function restOf(
   return body;
 }
 
-function withModel({ bytes, found }: Head, model: string): Buffer {
+function withModel(bytes: Buffer, found: MultipartModel, model: string): Buffer {
   if (model === found.model) return bytes;
   return Buffer.concat([bytes.subarray(0, found.start), Buffer.from(model), bytes.subarray(found.end)]);
 }

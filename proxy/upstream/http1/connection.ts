@@ -28,6 +28,8 @@ export interface Outgoing {
 export interface StreamedBody {
   /** Whether a byte of it has been taken: from then on it cannot be sent again. */
   readonly started: () => boolean;
+  /** When bytes of it came last, in milliseconds of the monotonic clock; -Infinity: none was asked for. */
+  readonly cameAt: () => number;
   /** Its length where the client gave one; without, it goes chunked. */
   readonly length: number | undefined;
   readonly open: () => Readable;

@@ -211,6 +211,7 @@ describe('connecting', () => {
     let opened = false;
     const body = {
       started: () => opened,
+      cameAt: () => 0,
       length: undefined,
       open: () => {
         opened = true;

@@ -3,7 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { requestHead } from '../../../../proxy/upstream/http1/request-bytes.ts';
 
 const HOST = 'host: llm:8000\r\n';
-const streamed = (length: number | undefined) => ({ started: () => false, length, open: () => Readable.from([]) });
+const streamed = (length: number | undefined) => ({
+  ...{ started: () => false, cameAt: () => 0, length },
+  open: () => Readable.from([]),
+});
 const get = { method: 'GET', path: '/', headers: [], body: undefined };
 
 describe('the head of a request', () => {

@@ -113,7 +113,7 @@ describe('TLS to an upstream', () => {
     });
     const connections = connectionsTo(url, { ca });
     const source = Readable.from([Buffer.from(text), Buffer.from('END')]);
-    const body = { started: () => false, length: text.length + 3, open: () => source };
+    const body = { started: () => false, cameAt: () => 0, length: text.length + 3, open: () => source };
     const call = start(connections, post(body));
     const take = call.onData.bind(call);
     let isPaused = false;

@@ -5,7 +5,7 @@ import { eventually } from '../../../support/eventually.ts';
 import { ask, connectionsTo, ok, post, settled, start, startServer } from './scripted-server.ts';
 
 function streamed(source: Readable, length?: number): StreamedBody {
-  return { started: () => source.readableDidRead, length, open: () => source };
+  return { started: () => source.readableDidRead, cameAt: () => 0, length, open: () => source };
 }
 
 /** Bytes without end, as fast as they are taken; `given`: how many so far. */

@@ -146,13 +146,16 @@ export interface Sent {
   readonly options?: CallOptions;
 }
 
-/** A grpc-js client of a service: `TeiMultiplexer`, or one of tei.v1's. */
-export function clientOf(port: number, service = 'TeiMultiplexer'): GrpcClient {
+/**
+ * A grpc-js client of a service: `TeiMultiplexer`, or one of tei.v1's. `retries`: it sends again by itself what no server
+ * has seen, as clients do unless told not to.
+ */
+export function clientOf(port: number, service = 'TeiMultiplexer', { retries = false } = {}): GrpcClient {
   const Constructor = packages.tei_multiplexer.v1[service] ?? packages.tei.v1[service];
   if (Constructor === undefined) throw new Error(`no service ${service}`);
   const client = new Constructor(`127.0.0.1:${port}`, credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
-    'grpc.enable_retries': 0,
+    'grpc.enable_retries': retries ? 1 : 0,
     'grpc.use_local_subchannel_pool': 1,
   }) as unknown as GrpcClient['raw'];
   const oneAnswer = (method: string, requests: readonly object[], isUnary: boolean, more: Sent): Promise<Seen> =>

@@ -30,8 +30,8 @@ export function teiOf(name: string, ports: readonly number[], fields: object = {
 type Documents = [Record<string, unknown>, Record<string, unknown>];
 
 /** A client of the door; it ends with the test. */
-export function grpcOf(door: Door, service?: string): GrpcClient {
-  const client = clientOf(door.grpcPort, service);
+export function grpcOf(door: Door, service?: string, options?: { retries: boolean }): GrpcClient {
+  const client = clientOf(door.grpcPort, service, options);
   onTestFinished(client.close);
   return client;
 }

@@ -5,9 +5,7 @@ import type { Exchange } from './exchange.ts';
 import { headerOf } from './headers.ts';
 import { sendAnswer } from './respond.ts';
 import { isEventStream, responseHeaders } from './response-headers.ts';
-
-/** A client that takes no byte for so long holds a slot for nothing; Node itself has no limit on writing. */
-const STALLED_READER_MS = 60_000;
+import { awaitReader, STALLED_READER_MS } from './stalled-reader.ts';
 
 /** Longer answers cost more to turn into a string than the second write costs. */
 const SHORT_BYTES = 8 * 1024;
@@ -76,6 +74,7 @@ export class Relay implements Sink, Letter {
     // As a latin1 string, which keeps every byte, Node sends it in one piece with the head: a cheaper write.
     else if (rest.length <= SHORT_BYTES) res.end(rest.toString('latin1'), 'latin1');
     else res.end(rest);
+    awaitReader(res);
   }
 
   pass(answer: Answer, retryAfterSeconds?: number): void {
@@ -97,6 +96,7 @@ export class Relay implements Sink, Letter {
     if (this.#isEventStream) res.write(Buffer.concat([Buffer.from('\n\n'), DISCONNECTED]));
     if (res.socket === null) res.destroy();
     else res.socket.destroySoon();
+    awaitReader(res);
   }
 
   #postLater(): void {

@@ -2,6 +2,7 @@ import { errorBody, ProxyError } from '../errors.ts';
 import type { Answer } from './attempt.ts';
 import type { Exchange } from './exchange.ts';
 import { responseHeaders, withOwnHeaders } from './response-headers.ts';
+import { awaitReader } from './stalled-reader.ts';
 
 /** An upstream's own answer, passed on after all: with a Retry-After of ours where it has none and needs one. */
 export function sendAnswer(exchange: Exchange, answer: Answer, retryAfterSeconds?: number): void {
@@ -10,6 +11,7 @@ export function sendAnswer(exchange: Exchange, answer: Answer, retryAfterSeconds
   if (retryAfterSeconds !== undefined && lacks) headers.push('retry-after', String(retryAfterSeconds));
   exchange.res.writeHead(answer.status, headers);
   exchange.res.end(answer.body);
+  awaitReader(exchange.res);
 }
 
 /** JSON of ours. */
@@ -37,4 +39,5 @@ function send(exchange: Exchange, status: number, body: Buffer, extra: readonly 
   const headers = ['content-type', 'application/json', 'content-length', String(body.length), ...extra];
   exchange.res.writeHead(status, withOwnHeaders(headers, exchange));
   exchange.res.end(body);
+  awaitReader(exchange.res);
 }

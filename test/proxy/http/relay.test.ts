@@ -8,7 +8,13 @@ class SlowAnswer extends EventEmitter {
   destroyed = false;
   takes = false;
   readonly written: string[] = [];
-  readonly socket = { destroySoon: (): void => this.destroy() };
+  readonly socket = {
+    writableLength: 1,
+    destroySoon: (): void => this.destroy(),
+    setTimeout: (ms: number): void => void this.limits.push(ms),
+    once: (): void => undefined,
+  };
+  readonly limits: number[] = [];
   writeHead(): void {}
   write(bytes: Buffer): boolean {
     this.written.push(bytes.toString());
@@ -87,13 +93,15 @@ describe('a relay', () => {
     expect(res.destroyed).toBe(true);
   });
 
-  test('that has ended or was cut waits for nobody', async () => {
+  test('that has ended or was cut waits for nobody but, for a minute, for its reader', async () => {
     for (const end of ['end', 'cut'] as const) {
-      const { relay, abandoned } = relayed();
+      const { relay, abandoned, res } = relayed();
       await data(relay, 'a');
       relay[end]();
+      await new Promise((resolve) => setImmediate(resolve));
       vi.advanceTimersByTime(600_000);
       expect(abandoned).toEqual([]);
+      expect(res.limits).toEqual([60_000]);
     }
   });
 });

@@ -152,7 +152,8 @@ describe('an endpoint that is silent', () => {
     await door.put(tei('bge', a.origin, { timeouts: { requestMs: 300 } }));
     const metadata = { 'x-fake-stall': '1' };
     const seen = await grpcOf(door).unary('Embed', embed(named('bge')), { metadata });
-    expect(seen).toMatchObject({ code: CODES.DEADLINE_EXCEEDED, details: 'Request timeout' });
+    // The server knows the time as well, and may be the first to say that it is over.
+    expect(seen.code).toBe(CODES.DEADLINE_EXCEEDED);
     expect(await outcomes(door)).toEqual({ timeout: 1 });
     await eventually('the call ends upstream', () => a.cancelled() === 1);
     await settled(door);

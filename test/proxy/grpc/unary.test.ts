@@ -144,7 +144,8 @@ test("without a deadline the destination's own time is sent on and kept", async 
   const grpc = client(await doorOf({ a: [fake.origin] }, { timeoutMs: 200 }));
   const before = performance.now();
   const seen = await grpc.unary('Embed', embed('a'), { metadata: { 'x-fake-stall': '1' } });
-  expect(seen).toMatchObject({ code: CODES.DEADLINE_EXCEEDED, details: 'Request timeout' });
+  // The server knows the time as well, and may be the first to say that it is over.
+  expect(seen).toMatchObject({ code: CODES.DEADLINE_EXCEEDED, details: expect.stringMatching(/timeout|deadline/i) });
   expect(performance.now() - before).toBeGreaterThan(150);
 });
 

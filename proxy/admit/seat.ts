@@ -2,7 +2,7 @@ import { choose } from '../balance/choose.ts';
 import type { Call } from '../call.ts';
 import { ProxyError } from '../errors.ts';
 import type { Endpoint, EndpointState, PoolState } from '../pool.ts';
-import { joinAgain, joinLane, leaveQueue, wake } from './queue.ts';
+import { joinAgain, joinLane, leaveQueue, passOver, wake } from './queue.ts';
 
 /**
  * What a request holds of a pool: one slot of the pool from its first attempt to its end, one slot of an endpoint for
@@ -158,8 +158,9 @@ function waitForSeat(
   };
   const spill = (): void => {
     seat.spills += 1;
-    if (waiter() || seat.spills >= tiersOf(state) - 1) return;
-    spillTimer = setTimeout(spill, spillAfterMs);
+    if (waiter()) return;
+    passOver(queue, client, waiter);
+    if (seat.spills < tiersOf(state) - 1) spillTimer = setTimeout(spill, spillAfterMs);
   };
   let spillTimer: NodeJS.Timeout | undefined;
   const timer = timeoutMs === 0 ? undefined : setTimeout(timeout, timeoutMs);

@@ -109,6 +109,7 @@ export class Lane implements UpstreamEvents {
 
   onData(chunk: Buffer): void {
     this.#patience?.heard();
+    this.#turn?.heard?.();
     this.#events.onData(chunk);
   }
 

@@ -48,6 +48,8 @@ export interface Turn extends Silences {
   readonly basePath: string;
   /** Flat: what goes with the call to this backend, in place of a client's metadata of the same name. */
   readonly headers: readonly string[];
+  /** A byte of an answer has come; undefined where nobody wants to know. */
+  readonly heard: (() => void) | undefined;
   /** How it ended. Once. */
   readonly ended: (end: UpstreamEnd) => void;
 }

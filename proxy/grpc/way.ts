@@ -1,12 +1,12 @@
 import { mayRetry, noteRequest } from '../admit/retry-budget.ts';
-import { createSeat, leave, type Seat, standUp, takeSeat } from '../admit/seat.ts';
+import { createSeat, endProbe, leave, type Seat, standUp, takeSeat } from '../admit/seat.ts';
 import { createCall, endCall, pause } from '../call.ts';
 import type { ProxyError } from '../errors.ts';
 import { count, grpcOf, observe } from '../metrics/series.ts';
 import type { Endpoint, Pool, PoolState } from '../pool.ts';
 import { noteEnd } from '../upstream/note-end.ts';
-import { outcomeOf } from '../upstream/outcome.ts';
-import { unavailability } from '../upstream/rest.ts';
+import { type Cause, outcomeOf } from '../upstream/outcome.ts';
+import { noteResult, unavailability } from '../upstream/rest.ts';
 import { restMsOf } from '../upstream/retry-after.ts';
 import { type Admitted, type MessageDeps, shownName } from './admit-message.ts';
 import { noteAttempt } from './call-record.ts';
@@ -44,6 +44,7 @@ export class Way implements Route {
   #endpoint: Endpoint | undefined;
   #attempts = 0;
   #attemptAt = 0;
+  #lastCause: Cause | undefined;
   #hasTried = false;
   #round = 0;
   #waitsSince = 0;
@@ -98,7 +99,8 @@ export class Way implements Route {
     standUp(this.#seat);
     const { attempts = 0, budgetPercent = 0 } = state.current?.retry ?? {};
     if (this.#attempts >= attempts) return false;
-    if (mayRetry(state.retries, budgetPercent, this.#deps.now())) return true;
+    // A call that was turned away at the door has cost its upstream nothing.
+    if (this.#lastCause === 'credential' || mayRetry(state.retries, budgetPercent, this.#deps.now())) return true;
     state.series.retriesRefused += 1;
     return false;
   }
@@ -154,11 +156,20 @@ export class Way implements Route {
     this.#call.extraTrailers = ['x-sluice-backend', backend.name, 'x-sluice-attempts', String(record.attempts)];
     this.#onTurn({
       ...{ sessions, basePath, headers: backend.headers, ended: this.#onEnded },
+      heard: isStream && this.#seat.isProbe ? this.#onHeard : undefined,
       // Of a unary call, the deadline says it all.
       firstByteMs: isStream ? requestMs : 0,
       idleMs: isStream ? idleMs : 0,
     });
   }
+
+  /** The endpoint that is tried after its rest answers: others need not wait until this stream is over. */
+  readonly #onHeard = (): void => {
+    const { state, held, isProbe } = this.#seat;
+    if (!isProbe || held === undefined || state.current === undefined) return;
+    noteResult(state.current, held, { cause: 'ok', restMs: undefined, wasProbe: true, now: this.#deps.now() });
+    endProbe(this.#seat);
+  };
 
   readonly #onEnded = ({ cause, trailers }: UpstreamEnd): void => {
     const endpoint = this.#endpoint;
@@ -166,6 +177,7 @@ export class Way implements Route {
     const now = this.#deps.now();
     const ms = now - this.#attemptAt;
     const outcome = outcomeOf(cause);
+    this.#lastCause = cause;
     const { backend, address } = endpoint;
     noteAttempt(this.#call.record, { backend: backend.name, address, outcome, ms });
     const restMs = outcome === 'rate_limited' ? restMsOf(trailers, this.#deps.nowEpochMs()) : undefined;

@@ -318,6 +318,30 @@ describe('rests', () => {
   });
 });
 
+test('an endpoint that a stream tries after its rest serves others as soon as that is answered', async () => {
+  const [a, b] = await teis('a', 'b');
+  const door = await openDoor();
+  const fields = { ejection: { consecutiveFailures: 1, failureMs: 60_000 }, retry: { attempts: 1 } };
+  await door.put(...teiOf('bge', [a.port, b.port], fields));
+  const grpc = grpcOf(door);
+  const metadata = { 'x-fake-status': '14', 'x-fake-only': 'a' };
+  await eventually('one rests', async () => {
+    await grpc.unary('Embed', embed(named('bge')), { metadata });
+    return /^sluice_endpoints\{.*state="ejected"\} 1/m.test(await door.metrics());
+  });
+  // The last one left rests no longer: a call tries it.
+  await door.put(...teiOf('bge', [a.port], fields));
+  const stream = grpc.raw['EmbedStream']?.() as unknown as Duplex;
+  let answers = 0;
+  stream.on('error', () => undefined);
+  stream.on('data', () => (answers += 1));
+  stream.write(embed(named('bge')));
+  await eventually('the stream is answered', () => answers === 1);
+  const seen = await grpc.unary('Embed', embed(named('bge')), { options: { deadline: Date.now() + 3_000 } });
+  expect(seen.code).toBe(CODES.OK);
+  stream.end();
+});
+
 test('retries are bounded by the budget: beyond it the upstream’s word passes at once', async () => {
   const [a] = await teis('a');
   const door = await openDoor();

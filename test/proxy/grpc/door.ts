@@ -68,6 +68,7 @@ export async function startDoor(
           basePath: '',
           firstByteMs,
           idleMs: 0,
+          heard: undefined,
           headers: ['authorization', 'Bearer upstream'],
           ended: turnEnded,
         });

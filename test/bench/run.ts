@@ -1,13 +1,17 @@
 import { writeFileSync } from 'node:fs';
+import { latency } from './latency.ts';
+import { manyPools } from './many-pools.ts';
 import { propagation } from './propagation.ts';
 import { table } from './row.ts';
+import { sse } from './sse.ts';
+import { stall } from './stall.ts';
 import { unary } from './unary.ts';
 
 /**
  * `make bench`: what is promised of speed and memory, as ratios to floors measured in the same minute.
- *   node test/bench/run.ts [unary|propagation …]   default: all
+ *   node test/bench/run.ts [unary|sse|latency|many-pools|stall|propagation …]   default: all
  */
-const BENCHES = { unary, propagation };
+const BENCHES = { unary, sse, latency, 'many-pools': manyPools, stall, propagation };
 
 const asked = process.argv.slice(2);
 const unknown = asked.find((name) => !Object.hasOwn(BENCHES, name));

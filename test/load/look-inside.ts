@@ -49,12 +49,12 @@ function linesOf(file: string): string[] {
 }
 
 /** Resident memory, from /proc. */
-export function rssBytesOf(pid: number): number {
+function rssBytesOf(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 }
 
 /** Open sockets, from /proc. */
-export function socketsOf(pid: number): number {
+function socketsOf(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).filter((fd) => targetOf(pid, fd).startsWith('socket:')).length;
 }
 

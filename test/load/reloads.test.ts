@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { pool } from '../proxy/http/door.ts';
 import { type FakeLlm, startFakeLlm } from '../support/fake-llm.ts';
 import { type LoadCall, startLoad } from '../support/open-loop.ts';
-import { type Document, startTwoProxies, type TwoProxies } from './two-proxies.ts';
+import { type Document, type Proxies, startProxies } from './proxies.ts';
 
 /** Edits of every kind while fifty calls are under way through two proxies: no call fails, nothing learned is lost. */
 const RELOADS = 1_000;
@@ -14,13 +14,13 @@ const CONVERSATIONS = 60;
 const LIMIT_PER_MINUTE = 20;
 const LIMITED_EVERY = 10;
 
-let proxies: TwoProxies;
+let proxies: Proxies;
 let models: Record<'a' | 'b' | 'c' | 'd', FakeLlm>;
 
 beforeAll(async () => {
   const [a, b, c, d] = await Promise.all(['a', 'b', 'c', 'd'].map((name) => startFakeLlm({ name })));
   models = { a, b, c, d } as typeof models;
-  proxies = await startTwoProxies();
+  proxies = await startProxies(2);
 });
 
 afterAll(async () => {

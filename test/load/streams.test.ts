@@ -4,8 +4,8 @@ import { eventually } from '../support/eventually.ts';
 import { type FakeLlm, startFakeLlm } from '../support/fake-llm.ts';
 import { type LoadCall, startLoad } from '../support/open-loop.ts';
 import type { Held } from './look-inside.ts';
+import { type Proxies, startProxies, type UnderLoad } from './proxies.ts';
 import { type HeldStream, holdStream } from './stream-client.ts';
-import { startTwoProxies, type TwoProxies, type UnderLoad } from './two-proxies.ts';
 
 /** A thousand streams at each of two proxies, held for a minute, a third of them left by their clients on the way. */
 const STREAMS = 1_000;
@@ -17,15 +17,15 @@ const CONTENT_EVENTS = 28;
 const LEAVES_AFTER_MS = { least: OPENING_MS + 3_000, most: 55_000 };
 /** Of what is resident in a proxy at rest that has served as many streams before, if only for a moment. */
 const MAX_GROWTH = 1.2;
-/** Of V8's heap: 2 KB a stream would be seen. */
-const MAX_HEAP_GROWTH_BYTES = 2 * 1024 ** 2;
+/** Of V8's heap: 1 KB a stream would be seen. */
+const MAX_HEAP_GROWTH_BYTES = 1024 ** 2;
 
-let proxies: TwoProxies;
+let proxies: Proxies;
 let model: FakeLlm;
 
 beforeAll(async () => {
   model = await startFakeLlm({ name: 'a' });
-  proxies = await startTwoProxies();
+  proxies = await startProxies(2);
   await proxies.publish(pool('chat', [{ name: 'a', url: `${model.url}/v1`, maxConcurrent: 2 * STREAMS }]));
 });
 

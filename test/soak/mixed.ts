@@ -1,183 +1,146 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import type { Held } from '../load/look-inside.ts';
+import { startProxies, type UnderLoad } from '../load/proxies.ts';
+import { eventually } from '../support/eventually.ts';
 import { type FakeLlm, startFakeLlm } from '../support/fake-llm.ts';
-import { freePort } from '../support/ports.ts';
+import { startLoad } from '../support/open-loop.ts';
+import { documentsOf } from './documents.ts';
+import { mixedCall } from './traffic.ts';
+import { trendOf } from './trend.ts';
 
 /**
- * Mixed traffic at one proxy for as long as is asked: answers at once, streams, uploads, errors, faults upstream, clients
- * that leave at any moment, an edit each five seconds. Prints what the proxy holds, and whether that grows.
- *   node test/soak/mixed.ts [--minutes 60] [--rate 60]
+ * Mixed traffic against one proxy, with clients that leave at any moment, faults upstream and an edit every three
+ * seconds; samples what the process holds and says whether it grows.
+ *   node test/soak/mixed.ts [--minutes 60] [--per-second 60]
+ * It exits 1 where the memory is not flat, a call failed that must not, or something is left when the traffic ends.
  */
-const { values } = parseArgs({ options: { minutes: { type: 'string' }, rate: { type: 'string' } } });
-const MINUTES = Number(values.minutes ?? 60);
-const RATE = Number(values.rate ?? 60);
-const SAMPLE_MS = Math.min(30_000, (MINUTES * 60_000) / 20);
-const EDIT_MS = 5_000;
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '60' }, 'per-second': { type: 'string', default: '60' } },
+});
+const totalMs = Number(values.minutes) * 60_000;
+const perSecond = Number(values['per-second']);
+
+const EDIT_EVERY_MS = 3_000;
+const SAMPLE_EVERY_MS = 10_000;
+/** Of the time: until code is compiled, pools of memory have their size. */
+const WARM_UP = 0.25;
+/** Over the rest of the time, of the mean. */
+const FLAT = 0.05;
+/** Kept open by this script, to the admin door. */
+const OWN_SOCKETS = 5;
+const POOLS = ['chat', 'talk', 'narrow', 'flaky'];
 
 interface Sample {
-  readonly minutes: number;
-  readonly residentMb: number;
-  readonly descriptors: number;
+  readonly at: number;
+  readonly rssMb: number;
+  readonly heapMb: number;
+  readonly sockets: number;
   readonly inFlight: number;
+  readonly made: number;
 }
 
-const fakes = await Promise.all(['a', 'b', 'c'].map((name) => startFakeLlm({ name })));
-const folder = mkdtempSync(join(tmpdir(), 'sluice-soak-'));
-const [http, admin] = [await freePort(), await freePort()];
-publish(0);
-const child = spawn(
-  process.execPath,
-  [
-    ...['proxy/main.ts', '--config-dir', folder, '--allow-upstream', '127.0.0.0/8'],
-    ...[
-      '--http-address',
-      `127.0.0.1:${http}`,
-      '--admin-address',
-      `127.0.0.1:${admin}`,
-      '--grpc-address',
-      '127.0.0.1:0',
-    ],
-  ],
-  {
-    stdio: ['ignore', 'ignore', openSync(join(folder, 'access.log'), 'w')],
-    env: { ...process.env, MALLOC_ARENA_MAX: '2' },
-  },
-);
-while (!(await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined))?.ok) await pause(100);
+const models = await Promise.all(['a', 'b', 'c'].map((name) => startFakeLlm({ name })));
+const all = await startProxies(1);
+const proxy = all.proxies[0] as UnderLoad;
+await all.publish(...documentsOf(models, 0, { checked: false }));
+const atStart = await proxy.look();
+await all.publish(...documentsOf(models, 0));
 
-const counts = new Map<string, number>();
-const samples: Sample[] = [];
-const startedAt = performance.now();
-const edits = setInterval(() => publish(Math.floor(performance.now() / EDIT_MS)), EDIT_MS);
-const sampling = setInterval(() => void sample(), SAMPLE_MS);
-for (let n = 0; performance.now() - startedAt < MINUTES * 60_000; n += 1) {
-  const dueIn = startedAt + (n * 1000) / RATE - performance.now();
-  if (dueIn > 0) await pause(dueIn);
-  void call(n);
-}
-clearInterval(edits);
-clearInterval(sampling);
-await pause(5_000);
-const last = await sample();
-child.kill('SIGTERM');
-await new Promise((resolve) => child.once('exit', resolve));
-for (const fake of fakes) await fake.stop();
-rmSync(folder, { recursive: true });
+const begin = performance.now();
+const load = startLoad({ urls: all.urls, perSecond, call: mixedCall(Math.random) });
+const editing = edit();
+const samples = await sampled();
+const result = await load.stop();
+await editing;
+const atEnd = await atRest();
+await all.stop();
+for (const model of models) await model.stop();
+process.exit(verdict() ? 0 : 1);
 
-process.stdout.write(`\n${[...counts].map(([what, count]) => `${what} ${count}`).join(', ')}\n`);
-const meanOf = (part: readonly Sample[]): number =>
-  part.reduce((sum, { residentMb }) => sum + residentMb, 0) / part.length;
-const quarter = Math.floor(samples.length / 4);
-const [early, late] = [meanOf(samples.slice(quarter, 2 * quarter)), meanOf(samples.slice(-quarter))];
-const isFlat = late <= early * 1.1 && last.inFlight === 0;
-process.stdout.write(
-  `second quarter ${early.toFixed(0)} MB, last quarter ${late.toFixed(0)} MB, in flight at the end ${last.inFlight}: ${isFlat ? 'flat' : 'NOT FLAT'}\n`,
-);
-process.exit(isFlat ? 0 : 1);
-
-/** Weights change with each edit, and every third one is without a backend. */
-function publish(edit: number): void {
-  const backends = (fakes as FakeLlm[]).map(({ name, url }, index) => ({
-    ...{ name, url: `${url}/v1`, weight: 1 + ((edit + index) % 5), tier: index === 2 ? 1 : 0, maxConcurrent: 64 },
-  }));
-  const pool = {
-    ...{ format: 1, kind: 'LLMPool', namespace: 'soak', name: 'chat', models: ['chat'], firstModel: 'chat' },
-    backends: edit % 3 === 0 ? backends : backends.slice(1),
-    ...{
-      affinity: { header: 'x-session-id' },
-      ejection: { failureMs: 200, rateLimitedMs: 200 },
-      timeouts: { idleMs: 2_000 },
-    },
-    healthCheck: { path: 'models', intervalMs: 2_000 },
-    limits: { perClient: { requestsPerMinute: 1_000_000, tokensPerMinute: 1_000_000 } },
-  };
-  writeFileSync(join(folder, 'chat.new'), JSON.stringify(pool));
-  renameSync(join(folder, 'chat.new'), join(folder, 'chat.json'));
+function isRunning(): boolean {
+  return performance.now() - begin < totalMs;
 }
 
-async function call(n: number): Promise<void> {
-  const dice = Math.random();
-  const leaving = Math.random() < 0.25 ? AbortSignal.timeout(Math.floor(Math.random() * 400)) : undefined;
-  const headers: Record<string, string> = {
-    authorization: `Bearer key-${n % 5_000}`,
-    'x-session-id': `s${n % 20_000}`,
-  };
-  const fault = faultOf(Math.random());
-  if (fault !== undefined) headers['x-fake'] = JSON.stringify(fault);
-  const json = { 'content-type': 'application/json' };
-  const messages = [{ role: 'user', content: 'x'.repeat(Math.random() * 4_000) }];
-  const base = { method: 'POST', ...(leaving !== undefined && { signal: leaving }) };
-  const url = `http://127.0.0.1:${http}/v1`;
-  const sent = (): Promise<Response> => {
-    if (dice < 0.45)
-      return fetch(`${url}/chat/completions`, {
-        ...base,
-        headers: { ...headers, ...json },
-        body: JSON.stringify({ model: 'chat', messages }),
-      });
-    if (dice < 0.8)
-      return fetch(`${url}/chat/completions`, {
-        ...base,
-        headers: { ...headers, ...json },
-        body: JSON.stringify({ model: 'chat', messages, stream: true }),
-      });
-    if (dice < 0.9)
-      return fetch(`${url}/embeddings`, {
-        ...base,
-        headers: { ...headers, ...json },
-        body: JSON.stringify({ model: 'chat', input: ['a', 'b'] }),
-      });
-    if (dice < 0.95) return fetch(`${url}/audio/transcriptions`, { ...base, headers, body: upload() });
-    return fetch(`${url}/chat/completions`, {
-      ...base,
-      headers: { ...headers, ...json },
-      body: dice < 0.97 ? '{"model":' : `{"model":"none-${n}"}`,
-    });
-  };
-  let what: string;
-  try {
-    const response = await sent();
-    await response.arrayBuffer();
-    what = String(response.status);
-  } catch {
-    what = leaving?.aborted === true ? 'left' : 'cut';
+async function edit(): Promise<void> {
+  for (let n = 1; isRunning(); n += 1) {
+    await sleep(EDIT_EVERY_MS);
+    await all.publish(...documentsOf(models, n));
   }
-  counts.set(what, (counts.get(what) ?? 0) + 1);
 }
 
-function faultOf(dice: number): object | undefined {
-  if (dice < 0.03) return { status: 500 };
-  if (dice < 0.04) return { status: 429 };
-  if (dice < 0.06) return { cutAfterChunks: 1 };
-  if (dice < 0.07) return { stallAfterChunks: 1 };
-  if (dice < 0.08) return { garbage: true };
-  return dice < 0.5 ? { delayMs: dice * 600, chunks: 20, intervalMs: 20 } : undefined;
+async function sampled(): Promise<Sample[]> {
+  const taken: Sample[] = [];
+  print('minute', 'calls', 'resident MB', 'heap MB', 'sockets', 'in flight');
+  while (isRunning()) {
+    await sleep(SAMPLE_EVERY_MS);
+    const { rssBytes, heapBytes, sockets } = await proxy.look({ collected: false });
+    const at = (performance.now() - begin) / 60_000;
+    const sample = {
+      at,
+      rssMb: mb(rssBytes),
+      heapMb: mb(heapBytes),
+      sockets,
+      inFlight: await inFlight(),
+      made: load.made(),
+    };
+    taken.push(sample);
+    if (taken.length % 6 === 0 || !isRunning()) {
+      print(at.toFixed(1), sample.made, sample.rssMb.toFixed(1), sample.heapMb.toFixed(1), sockets, sample.inFlight);
+    }
+    complain();
+    forget();
+  }
+  return taken;
 }
 
-function upload(): FormData {
-  const form = new FormData();
-  form.set('model', 'chat');
-  form.set('file', new Blob([new Uint8Array(500_000)]), 'a.wav');
-  return form;
+/** What this process keeps of the calls would grow without end. */
+function forget(): void {
+  for (const { calls } of models) (calls as FakeLlm['calls'][number][]).length = 0;
+  (proxy.log as unknown[]).length = 0;
 }
 
-async function sample(): Promise<Sample> {
-  const pools = (await (await fetch(`http://127.0.0.1:${admin}/pools`)).json()) as { inFlight: number }[];
-  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-  const one = {
-    minutes: (performance.now() - startedAt) / 60_000,
-    residentMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024,
-    descriptors: readdirSync(`/proc/${child.pid}/fd`).length,
-    inFlight: pools.reduce((sum, { inFlight }) => sum + inFlight, 0),
-  };
-  samples.push(one);
-  const { minutes, residentMb, descriptors, inFlight } = one;
-  process.stdout.write(
-    `${minutes.toFixed(1)} min  ${residentMb.toFixed(0)} MB  ${descriptors} descriptors  ${inFlight} in flight\n`,
+/** An error line of the proxy's own log is a fault of the proxy. */
+function complain(): void {
+  for (const line of proxy.log) if (line['level'] === 'error') process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+async function inFlight(): Promise<number> {
+  const pools = await Promise.all(POOLS.map((name) => proxy.pool(name)));
+  return pools.reduce((sum, pool) => sum + pool.inFlight + pool.queue.depth, 0);
+}
+
+async function atRest(): Promise<Held> {
+  await eventually('nothing is in flight', async () => (await inFlight()) === 0);
+  await eventually('no call is left at a model', () => models.every((model) => model.open() === 0));
+  await all.publish(...documentsOf(models, 0, { checked: false }));
+  await eventually('no connection to a model is left', () => models.every((model) => model.connections() === 0));
+  return proxy.look();
+}
+
+function verdict(): boolean {
+  const warm = samples.filter(({ at }) => at >= WARM_UP * Number(values.minutes));
+  const minutes = (warm.at(-1)?.at ?? 0) - (warm[0]?.at ?? 0);
+  const { mean, slope } = trendOf(warm.map(({ at, rssMb }) => ({ at, value: rssMb })));
+  const isFlat = (slope * minutes) / mean <= FLAT;
+  const said = isFlat ? 'flat' : 'NOT FLAT';
+  print(
+    `resident: ${mean.toFixed(1)} MB, ${(slope * 60).toFixed(2)} MB an hour over ${minutes.toFixed(1)} minutes: ${said}`,
   );
-  return one;
+  print(
+    `heap after a collection: ${mb(atStart.heapBytes).toFixed(1)} MB before, ${mb(atEnd.heapBytes).toFixed(1)} MB after`,
+  );
+  print(`sockets ${atStart.sockets} before, ${atEnd.sockets} after; held ${JSON.stringify(atEnd.resources)}`);
+  print(`warnings: ${JSON.stringify(atEnd.warnings)}`);
+  print(`${result.made} calls made, ${result.failed} failed ${JSON.stringify(result.failures)}`);
+  const isClean = atEnd.sockets <= atStart.sockets + OWN_SOCKETS && atEnd.warnings.length === 0;
+  return isFlat && isClean && result.failed === 0;
+}
+
+function mb(bytes: number): number {
+  return bytes / 1024 ** 2;
+}
+
+function print(...cells: (string | number)[]): void {
+  process.stdout.write(`${cells.join('\t')}\n`);
 }

@@ -8,19 +8,19 @@ import { type ServingProgram, startProxy } from '../support/program.ts';
 import { temporaryFolder } from '../support/reaper.ts';
 import { type Held, openWindow } from './look-inside.ts';
 
-/** Two proxies as a chart would run them: processes of their own, both on one folder of documents. */
-export interface TwoProxies {
+/** Proxies as a chart would run them: processes of their own, all on one folder of documents. */
+export interface Proxies {
   readonly proxies: readonly UnderLoad[];
   readonly urls: readonly string[];
-  /** Writes the documents and resolves once both proxies serve the last of them. */
+  /** Writes the documents and resolves once all proxies serve the last of them. */
   readonly publish: (...documents: Document[]) => Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
 export interface UnderLoad extends ServingProgram {
   readonly port: number;
-  /** What the process holds after a full collection of garbage. */
-  readonly look: () => Promise<Held>;
+  /** What the process holds, by default after a full collection of garbage. */
+  readonly look: (how?: { readonly collected: boolean }) => Promise<Held>;
   readonly pool: (name: string) => Promise<PoolSeen>;
   /** The sum of the series of a counter whose labels hold `labels`. */
   readonly counter: (name: string, labels: string) => Promise<number>;
@@ -34,9 +34,9 @@ export interface PoolSeen {
 
 export type Document = Readonly<Record<string, unknown>>;
 
-export async function startTwoProxies(): Promise<TwoProxies> {
+export async function startProxies(count: number): Promise<Proxies> {
   const folder = temporaryFolder('sluice-load');
-  const proxies = await Promise.all([1, 2].map((n) => startOne(folder, String(n))));
+  const proxies = await Promise.all(Array.from({ length: count }, (_, n) => startOne(folder, String(n))));
   const served = await Promise.all(proxies.map(({ adminUrl }) => followRevisions(adminUrl)));
   return {
     proxies,
@@ -45,7 +45,7 @@ export async function startTwoProxies(): Promise<TwoProxies> {
       let revision = '';
       for (const document of documents) revision = write(folder, document);
       const isServed = (): boolean => served.every(({ revisions }) => revisions.has(revision));
-      await eventually('both proxies serve it', isServed, { intervalMs: 1 });
+      await eventually('all proxies serve it', isServed, { intervalMs: 1 });
     },
     stop: async () => {
       for (const { close } of served) close();
@@ -62,7 +62,7 @@ async function startOne(folder: string, name: string): Promise<UnderLoad> {
   return {
     ...program,
     port: Number(new URL(program.httpUrl).port),
-    look: () => look(program.pid),
+    look: (how) => look(program.pid, how),
     pool: async (pool) => (await (await ask(`/pools/ml/${pool}`)).json()) as PoolSeen,
     counter: async (series, labels) => sumOf(await (await ask('/metrics')).text(), series, labels),
   };

@@ -1,0 +1,52 @@
+import { closedLoop } from './closed-loop.ts';
+import type { Measured } from './processes.ts';
+
+/** What one proxy did in one round. */
+export interface Round {
+  readonly perSecond: number;
+  /** CPU of the proxy a call. */
+  readonly cpuMicros: number;
+  /** Socket reads of the client a call. */
+  readonly reads: number;
+}
+
+/** One round of each, right after each other. */
+export interface Pair {
+  readonly ours: Round;
+  readonly floor: Round;
+}
+
+export interface Measuring {
+  readonly ours: Measured;
+  readonly floor: Measured;
+  readonly connections: number;
+  readonly rounds: number;
+  readonly roundMs: number;
+  /** Sent in turn on each connection. */
+  readonly requests: readonly Buffer[];
+}
+
+/** Rounds of a closed loop, ours and the floor's in turn, after one of each to warm up. Throws where a call failed. */
+export async function inTurns(measuring: Measuring): Promise<Pair[]> {
+  const { ours, floor, rounds } = measuring;
+  for (const proxy of [ours, floor]) await oneRound(proxy, measuring);
+  const pairs: Pair[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    pairs.push({ ours: await oneRound(ours, measuring), floor: await oneRound(floor, measuring) });
+  }
+  return pairs;
+}
+
+async function oneRound(proxy: Measured, { connections, roundMs, requests }: Measuring): Promise<Round> {
+  const before = proxy.cpuSeconds();
+  const { calls, failed, seconds, reads } = await closedLoop(proxy.port, connections, roundMs, requests);
+  if (failed > 0) throw new Error(`${failed} of ${calls} calls failed`);
+  const cpuMicros = ((proxy.cpuSeconds() - before) * 1e6) / calls;
+  return { perSecond: calls / seconds, cpuMicros, reads: reads / calls };
+}
+
+/** Of what `read` gives for each round. */
+export function median(pairs: readonly Pair[], read: (pair: Pair) => number): number {
+  const sorted = pairs.map(read).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] as number;
+}

@@ -11,8 +11,8 @@ import {
   type SecretValue,
   type Setting,
 } from './config/schema.ts';
+import { configuredHeaders } from './configured-headers.ts';
 import { createSessions } from './grpc/sessions.ts';
-import { HOPS_HEADER } from './http/hops.ts';
 import { grpcOf } from './metrics/series.ts';
 import type { Access, Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from './pool.ts';
 import type { ConnectionSettings } from './upstream/http1/connection.ts';
@@ -129,7 +129,7 @@ function compileBackend(
     model,
     modelMap: new Map(Object.entries(modelMap)),
     maxConcurrent,
-    headers: document.headers.flatMap((header) => [settableName(header, name), resolved(header)]),
+    headers: configuredHeaders(document, resolved),
     query: document.query
       .map((item) => `${encodeURIComponent(item.name)}=${encodeURIComponent(resolved(item))}`)
       .join('&'),
@@ -217,12 +217,6 @@ function createEndpointState(
 export function closeEndpoint({ connections, sessions }: EndpointState): void {
   connections.close();
   sessions?.close();
-}
-
-function settableName({ name }: Setting, backend: string): string {
-  const lower = name.toLowerCase();
-  if (lower === HOPS_HEADER) throw new Error(`backend ${backend}: headers: ${HOPS_HEADER} is for Sluice itself to set`);
-  return lower;
 }
 
 function settingValue(setting: Setting, credentials: Readonly<Record<string, string>>, backend: string): string {

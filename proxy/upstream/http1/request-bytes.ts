@@ -29,7 +29,7 @@ function framing(method: string, body: Outgoing['body']): string {
 }
 
 /** What frames the request or names its connection: a second one would give it another end. */
-function isOurs(name: string): boolean {
+export function isOurs(name: string): boolean {
   switch (name.length) {
     case 4:
       return name.toLowerCase() === 'host';
@@ -44,7 +44,8 @@ function isOurs(name: string): boolean {
   }
 }
 
-function isToken(text: string): boolean {
+/** What may be a method or the name of a header. */
+export function isToken(text: string): boolean {
   for (let at = 0; at < text.length; at += 1) {
     if (IS_TOKEN[text.charCodeAt(at)] !== 1) return false;
   }
@@ -59,8 +60,8 @@ function isVisible(text: string): boolean {
   return text !== '';
 }
 
-/** Above 255 latin1 would keep the low byte alone: U+010A would become a line's end. */
-function isValue(text: string): boolean {
+/** What may be the value of a header. Above 255 latin1 would keep the low byte alone: U+010A would become a line's end. */
+export function isValue(text: string): boolean {
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
     if ((code < 32 && code !== 9) || code === 127 || code > 255) return false;

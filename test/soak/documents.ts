@@ -20,7 +20,7 @@ export function documentsOf([a, b, c]: readonly FakeLlm[], n: number, { checked 
     { format: 1, kind: 'Credentials', of: { kind: 'LLMPool', ...nameOf('chat') }, id, values: { 'provider/key': id } },
     pool('chat', chat, {
       credentials: { id },
-      ...(checked && { healthCheck: { path: 'models', intervalMs: 1_000, timeoutMs: 500 } }),
+      ...(checked && { healthCheck: { path: 'models', intervalMs: 2_000, timeoutMs: 10_000 } }),
     }),
     pool('talk', [backend(a), backend(b), ...(n % 3 === 0 ? [backend(c)] : [])], {
       ...{ strategy: 'LeastRequest', affinity: { header: 'x-session-id' } },

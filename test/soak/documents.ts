@@ -24,14 +24,17 @@ export function documentsOf([a, b, c]: readonly FakeLlm[], n: number, { checked 
     }),
     pool('talk', [backend(a), backend(b), ...(n % 3 === 0 ? [backend(c)] : [])], {
       ...{ strategy: 'LeastRequest', affinity: { header: 'x-session-id' } },
-      limits: { pool: { requestsPerMinute: 100_000 + n, tokensPerMinute: 100_000_000 } },
+      limits: {
+        pool: { requestsPerMinute: 100_000 + n, tokensPerMinute: 100_000_000 },
+        perClient: { requestsPerMinute: 1_000, tokensPerMinute: 1_000_000 },
+      },
     }),
     // A queue that is used: few slots, and calls that leave it.
     pool('narrow', [backend(b, { maxConcurrent: 2 })], { queue: { maxDepth: 20, timeoutMs: 500 + n } }),
     // Fails over, rests and comes back.
     pool('flaky', [backend(c), backend(a, { tier: 1 })], {
       ...{ ejection: { failureMs: 500, rateLimitedMs: 500 }, retry: { attempts: 3, budgetPercent: 100 } },
-      timeouts: { firstByteMs: 400 + (n % 2) },
+      timeouts: { firstByteMs: 400 + (n % 2), idleMs: 1_000 },
     }),
     {
       ...{ format: 1, kind: 'EmbeddingInstance', ...nameOf('embed'), instanceName: 'embed', protocol: 'HTTP' },

@@ -52,9 +52,11 @@ const CALLS: Readonly<Record<string, (caller: Caller) => Promise<void>>> = {
     if (statusCode === 500 && !('status' in fault)) throw new Error('status 500');
   },
   refused: async (caller) => {
-    const { statusCode, body } = await chat(caller, 'nobody', {});
+    const isBroken = caller.random() < 0.5;
+    const text = isBroken ? '{"model":' : `{"model":"nobody-${Math.floor(caller.random() * 20_000)}"}`;
+    const { statusCode, body } = await post(caller, '/v1/chat/completions', text, {});
     await body.dump();
-    if (statusCode !== 404) throw new Error(`status ${statusCode}`);
+    if (statusCode !== (isBroken ? 400 : 404)) throw new Error(`status ${statusCode}`);
   },
 };
 
@@ -67,6 +69,7 @@ const FAULTS = [
   { closeBeforeHeaders: true },
   { cutAfterChunks: 2 },
   { cutAfterBytes: 10 },
+  { stallAfterChunks: 3 },
   { delayMs: 1_000 },
   { body: '' },
 ];
@@ -84,9 +87,12 @@ function paced(caller: Caller): object {
 }
 
 function chat(caller: Caller, model: string, fake: object, stream = false, signal?: AbortSignal): Promise<Answer> {
-  const session = `conversation-${Math.floor(caller.random() * 20_000)}`;
+  const who = Math.floor(caller.random() * 20_000);
   const body = { model, stream, messages: [{ role: 'user', content: 'hello '.repeat(100) }] };
-  const headers = { 'x-session-id': session, 'x-fake': JSON.stringify(fake) };
+  const headers = {
+    ...{ 'x-session-id': `conversation-${who}`, authorization: `Bearer key-${who}` },
+    'x-fake': JSON.stringify(fake),
+  };
   return post(caller, '/v1/chat/completions', JSON.stringify(body), { headers, signal });
 }
 

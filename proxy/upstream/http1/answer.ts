@@ -33,17 +33,39 @@ export class Answer {
   }
 
   /**
-   * Tells `call` what is in `bytes`, up to the answer's end or until it pauses or aborts; gives how many bytes were used.
+   * Tells `call` what is in `bytes`, up to the answer's end; gives how many bytes were used.
    * @throws ERR_UPSTREAM_MALFORMED
    */
   read(bytes: Buffer, call: Call): number {
-    let at = this.#isInBody ? 0 : this.#readHead(bytes, call);
-    while (at < bytes.length && !this.isWhole && !call.isPaused && !call.isOver) {
-      const end = this.#body.step(bytes, at);
-      const { dataFrom } = this.#body;
-      this.isWhole = this.#body.isWhole;
-      if (end > dataFrom) call.incoming.onData(bytes.subarray(dataFrom, end));
-      at = end;
+    const at = this.#isInBody ? 0 : this.#readHead(bytes, call);
+    if (at === bytes.length || this.isWhole || call.isPaused || call.isOver) return at;
+    return this.#readBody(bytes, at, call);
+  }
+
+  /**
+   * What came in one read is told at once, however many chunks it came in: they are moved together, over the framing
+   * between them. A burst of events costs whoever takes it one call, not one for each.
+   */
+  #readBody(bytes: Buffer, from: number, call: Call): number {
+    let at = from;
+    let start = 0;
+    let end = 0;
+    try {
+      while (at < bytes.length && !this.isWhole) {
+        at = this.#body.step(bytes, at);
+        const { dataFrom } = this.#body;
+        this.isWhole = this.#body.isWhole;
+        if (end === 0) {
+          start = dataFrom;
+          end = at;
+        } else if (at > dataFrom) {
+          bytes.copyWithin(end, dataFrom, at);
+          end += at - dataFrom;
+        }
+      }
+    } finally {
+      // Also what came before a broken chunk.
+      if (end > start) call.incoming.onData(bytes.subarray(start, end));
     }
     return at;
   }

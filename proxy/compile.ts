@@ -1,6 +1,7 @@
 import type { LookupFunction } from 'node:net';
 import { startAtRandomPhase } from './balance/phase.ts';
 import { hashOf } from './balance/rendezvous.ts';
+import { bridgeTo } from './bridge/connections.ts';
 import type { OwnerInput } from './config/documents.ts';
 import {
   type BackendDocument,
@@ -12,7 +13,7 @@ import {
   type Setting,
 } from './config/schema.ts';
 import { configuredHeaders } from './configured-headers.ts';
-import { createSessions } from './grpc/sessions.ts';
+import { createSessions, type Sessions } from './grpc/sessions.ts';
 import { grpcOf } from './metrics/series.ts';
 import type { Access, Backend, BackendState, Endpoint, EndpointState, Pool, PoolState, Tier } from './pool.ts';
 import type { ConnectionSettings } from './upstream/http1/connection.ts';
@@ -202,15 +203,24 @@ function createEndpointState(
   settings: ConnectionSettings,
   grpc: PoolState | undefined,
 ): EndpointState {
-  const onConnected = (): void => {
-    if (grpc !== undefined) grpcOf(grpc.series).connections += 1;
-  };
+  const sessions = grpc === undefined ? undefined : sessionsOf(settings, grpc);
   return {
     ...{ inFlight: 0, restUntil: 0, restReason: 'failures', isProbing: false, failures: 0, ejections: 0 },
     ...{ isHealthy: true, contraryChecks: 0, nextCheckAt: 0, recoveredAt: 0, hash: hashOf(identity) },
-    connections: createConnections(settings),
-    sessions: grpc === undefined ? undefined : createSessions(settings, { onConnected }),
+    connections: sessions === undefined ? createConnections(settings) : bridgeTo(sessions, () => maxBatchOf(grpc)),
+    sessions,
   };
+}
+
+function sessionsOf(settings: ConnectionSettings, { series }: PoolState): Sessions {
+  const onConnected = (): void => {
+    grpcOf(series).connections += 1;
+  };
+  return createSessions(settings, { onConnected });
+}
+
+function maxBatchOf(state: PoolState | undefined): number | undefined {
+  return state?.current?.instance?.maxBatch ?? state?.maxBatch;
 }
 
 /** Open calls end as they would; new ones find no connection any more. */

@@ -161,9 +161,12 @@ export interface EndpointState {
   recoveredAt: number;
   /** Of backend and origin: where it stands in rendezvous hashing, the same in every proxy. */
   readonly hash: number;
-  /** How to reach it; a new state takes this one's place when TLS, the connect timeout or the protocol change. */
+  /**
+   * How calls over HTTP reach it, in its own protocol; a new state takes this one's place when TLS, the connect timeout or
+   * the protocol change.
+   */
   connections: Connections;
-  /** The same for gRPC; undefined where the protocol is another. */
+  /** How calls over gRPC do; undefined where its protocol is another. */
   sessions: Sessions | undefined;
 }
 

@@ -128,10 +128,10 @@ class Attempt implements Incoming, Flow {
     if (this.#done) this.#sending.abort();
   }
 
-  onHead(status: number, headers: string[]): void {
+  onHead(status: number, headers: string[], cause = causeOfStatus(status)): void {
     this.#status = status;
     this.#headers = headers;
-    this.#cause = causeOfStatus(status);
+    this.#cause = cause;
     this.#mode = this.#modeOf(status, headers);
     if (this.#mode === 'events') this.#gate = createEventGate();
     const { firstByteMs } = this.#request.timeouts;
@@ -230,14 +230,14 @@ class Attempt implements Incoming, Flow {
     this.#finish({ kind: 'answered', cause: this.#cause });
   }
 
-  onError(error: Error): void {
+  onError(error: Error, cause = causeOfError(error, this.#hasBytes)): void {
     if (this.#isSinks) {
       this.#sink.cut();
       this.#finish({ kind: 'answered', cause: 'cut_in_answer' });
       return;
     }
     if (this.#mayGoFresh(error)) this.send(true);
-    else this.#fail(causeOfError(error, this.#hasBytes), error.message || error.name);
+    else this.#fail(cause, error.message || error.name);
   }
 
   /** A kept connection that the server closed just as we wrote: the request was not seen, or can be repeated as new. */

@@ -1,3 +1,4 @@
+import { checkRequest } from '../bridge/check-request.ts';
 import { echo, ProxyError } from '../errors.ts';
 import { matchInstance } from '../match.ts';
 import { admitRequest } from './admit-request.ts';
@@ -7,7 +8,6 @@ import type { Done, HttpDeps } from './handle.ts';
 import { checkJson } from './json-body.ts';
 import { notAllowed } from './model-in-url.ts';
 import type { Path } from './path.ts';
-import { requireHttp } from './require-http.ts';
 import { ALWAYS, send } from './send.ts';
 
 /** TEI's REST by instance; the body names no model. */
@@ -25,11 +25,11 @@ export function serveInstance(
   exchange.pool = state.key;
   exchange.series = state.series;
   exchange.model = path.name;
-  requireHttp(pool);
   const { method = '' } = exchange.req;
   if (method !== path.method) throw notAllowed(method, path.method);
   const withBody = (body: Buffer | undefined): void => {
     if (body !== undefined) checkJson(body);
+    checkRequest(pool, method, `/${path.operation}`, body);
     admitRequest(deps, exchange, state, pool, body?.length ?? 0, undefined);
     const request = {
       ...{ state, asked: path.name, path: `/${path.operation}`, query: path.query },

@@ -1,4 +1,5 @@
 import { presentedKey, usableWith } from '../admit/access.ts';
+import { checkRequest } from '../bridge/check-request.ts';
 import { echo, ProxyError } from '../errors.ts';
 import { matchModel } from '../match.ts';
 import type { Pool } from '../pool.ts';
@@ -15,7 +16,6 @@ import { readMultipart } from './multipart-body.ts';
 import type { Path } from './path.ts';
 import { prefixKeyOf } from './prefix-key.ts';
 import { replaceQueryModel } from './query.ts';
-import { requireHttp } from './require-http.ts';
 import { ALWAYS, send, sendParts } from './send.ts';
 
 type OpenAiPath = Extract<Path, { kind: 'openai' }>;
@@ -24,7 +24,7 @@ type OpenAiPath = Extract<Path, { kind: 'openai' }>;
 export function serveJson(deps: HttpDeps, exchange: Exchange, path: OpenAiPath, done: Done): void {
   const withBody = (body: Buffer): void => {
     const facts = readFacts(body);
-    const { state, pool, asked, path: pathThere } = poolOf(deps, exchange, facts.model, path);
+    const { state, pool, asked, path: pathThere } = poolOf(deps, exchange, facts.model, path, body);
     admitRequest(deps, exchange, state, pool, body.length, facts.maxTokens);
     const conversation = conversationOf(exchange, pool);
     // Written out: a spread here costs a call as much as its metrics do.
@@ -123,8 +123,14 @@ interface Destination extends Pick<Sent, 'state' | 'asked' | 'path'> {
   readonly pool: Pool;
 }
 
-/** Where a model leads, and the path to call there. An instance is a TEI server's root, not an OpenAI base. */
-function poolOf(deps: HttpDeps, exchange: Exchange, model: string, { rest }: { readonly rest: string }): Destination {
+/** Where a model leads, and the path to call there. An instance is a TEI server's root, not an OpenAI base. `body`: of JSON. */
+function poolOf(
+  deps: HttpDeps,
+  exchange: Exchange,
+  model: string,
+  { rest }: { readonly rest: string },
+  body?: Buffer,
+): Destination {
   exchange.model = model;
   const mayUse = (pool: Pool): boolean => usableWith(presentedKey(exchange.req.rawHeaders))(pool);
   const match = matchModel(deps.snapshot(), model, mayUse);
@@ -136,8 +142,10 @@ function poolOf(deps: HttpDeps, exchange: Exchange, model: string, { rest }: { r
   const { state, asked } = match;
   exchange.pool = state.key;
   exchange.series = state.series;
-  requireHttp(pool);
-  return { state, pool, asked, path: pool.instance === undefined ? rest : instancePath(model, rest) };
+  if (pool.instance === undefined) return { state, pool, asked, path: rest };
+  const path = instancePath(model, rest);
+  checkRequest(pool, exchange.req.method ?? '', path, body);
+  return { state, pool, asked, path };
 }
 
 /** TEI answers OpenAI's embeddings under /v1 and rerank at its root; an instance serves nothing else by model. */

@@ -26,12 +26,21 @@ export interface FakeTei {
   readonly origin: string;
   /** Metadata of each call so far. */
   readonly seen: Metadata[];
+  /** Each request that was answered so far; those of RerankStream as one, with all texts. */
+  readonly received: Received[];
+  /** Answers of a method, its stream's too, are these from now on. */
+  readonly answer: (method: string, answer: Answer) => void;
   /** Calls that ended because their client went. */
   readonly cancelled: () => number;
   /** Connections ever made. */
   readonly accepted: () => number;
   readonly cut: () => void;
   readonly close: () => Promise<void>;
+}
+
+export interface Received {
+  readonly method: string;
+  readonly request: Message;
 }
 
 type Message = Record<string, unknown>;
@@ -62,7 +71,8 @@ export async function startFakeTei(name: string, port = 0): Promise<FakeTei> {
   await new Promise<void>((resolve) => tcp.listen(port, '127.0.0.1', resolve));
   const { port: bound } = tcp.address() as AddressInfo;
   return {
-    ...{ name, port: bound, origin: `http://127.0.0.1:${bound}`, seen: fake.seen },
+    ...{ name, port: bound, origin: `http://127.0.0.1:${bound}`, seen: fake.seen, received: fake.received },
+    answer: (method, answer) => fake.answers.set(method, answer),
     cancelled: () => fake.cancelled,
     accepted: () => fake.accepted,
     cut: () => fake.cut(),
@@ -77,6 +87,8 @@ export async function startFakeTei(name: string, port = 0): Promise<FakeTei> {
 class Fake {
   readonly name: string;
   readonly seen: Metadata[] = [];
+  readonly received: Received[] = [];
+  readonly answers = new Map(Object.entries(ANSWERS));
   readonly #sockets = new Map<string, Socket>();
   /** grpc-js calls each call cancelled that is over, also one that has its status. */
   readonly #answered = new WeakSet<Call>();
@@ -101,7 +113,10 @@ class Fake {
   }
 
   handler(name: string, method: MethodDefinition<Message, Message>): UntypedHandleCall {
-    const answer = ANSWERS[name.replace('Stream', '')] as Answer;
+    const answer: Answer = (request, of) => {
+      this.received.push({ method: name, request });
+      return (this.answers.get(name.replace('Stream', '')) as Answer)(request, of);
+    };
     const unary = (call: ServerUnaryCall<Message, Message>, done: sendUnaryData<Message>): void => {
       void this.#begin(call, 0).then((fault) => {
         if (fault !== 'silent') this.#answered.add(call);

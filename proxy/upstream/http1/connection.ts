@@ -1,5 +1,6 @@
 import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
+import type { Cause } from '../outcome.ts';
 
 /** All that decides whether an open connection may be used for a call. Equal settings share connections. */
 export interface ConnectionSettings {
@@ -35,15 +36,18 @@ export interface StreamedBody {
   readonly open: () => Readable;
 }
 
-/** Told of the answer. `onEnd` or `onError` comes last, once; nothing comes after `abort`. */
+/**
+ * Told of the answer. `onEnd` or `onError` comes last, once; nothing comes after `abort`. A `cause` is given where more is
+ * known of what it came to than the status or the error says.
+ */
 export interface Incoming {
   /** The final head (1xx are skipped). Flat: name, value, …; names in lower case, values as latin1. */
-  onHead(status: number, headers: string[]): void;
+  onHead(status: number, headers: string[], cause?: Cause): void;
   /** Bytes of the body, without framing; they stay as they are. */
   onData(chunk: Buffer): void;
   onEnd(): void;
   /** `code` is the system's (ECONNREFUSED, ENOTFOUND, those of TLS, ECONNRESET, EPIPE) or one of `ClientErrorCode`. */
-  onError(error: Error): void;
+  onError(error: Error, cause?: Cause): void;
 }
 
 /** One call under way. */

@@ -17,7 +17,7 @@ const MAX_REPEATED_BYTES = 32 * 1024 * 1024;
  * Cohere's and Jina's, and so is its answer; one with `texts` is TEI's.
  */
 export function rerankCall(fields: Fields, maxBatch: number | undefined): TeiCall {
-  const asked = 'documents' in fields ? documentsIn(fields) : textsIn(fields);
+  const asked = isAbsent(fields.documents) ? textsIn(fields) : documentsIn(fields);
   const { texts, query } = asked;
   if (texts.length * query.length > MAX_REPEATED_BYTES) {
     const message = '`query` times its number of texts is too much for one request; send fewer at once';

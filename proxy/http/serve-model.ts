@@ -123,7 +123,10 @@ interface Destination extends Pick<Sent, 'state' | 'asked' | 'path'> {
   readonly pool: Pool;
 }
 
-/** Where a model leads, and the path to call there. An instance is a TEI server's root, not an OpenAI base. `body`: of JSON. */
+/**
+ * Where a model leads, and the path to call there. An instance is a TEI server's root, not an OpenAI base. `body`: the whole
+ * one, where it is JSON.
+ */
 function poolOf(
   deps: HttpDeps,
   exchange: Exchange,

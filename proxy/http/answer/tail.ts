@@ -73,8 +73,7 @@ export function usageInTail(tail: Tail): Usage | undefined {
 }
 
 function bytesOf({ last = NONE, ring = NONE, at, isFull }: Tail): Buffer {
-  if (last.length >= TAIL_BYTES || at + Number(isFull) === 0)
-    return last.subarray(Math.max(0, last.length - TAIL_BYTES));
+  if (last.length >= TAIL_BYTES || (at === 0 && !isFull)) return last.subarray(Math.max(0, last.length - TAIL_BYTES));
   const oldest = isFull ? ring.subarray(at) : NONE;
   return Buffer.concat([oldest, ring.subarray(0, at), last]);
 }

@@ -94,7 +94,7 @@ test.each([1, 2, 3])(
     const most = chat('chat', { user: '' });
     const room = { ...most, user: 'u'.repeat(MAX_HELD - JSON.stringify(most).length) };
     await expect
-      .poll(async () => (await door.post('/v1/chat/completions', room)).text(), 'nothing is held')
+      .poll(async () => (await door.post('/v1/chat/completions', room)).text(), { message: 'nothing is held' })
       .toContain('chat.completion');
     expect((await door.post('/v1/embeddings', { model: 'bge', input: ['a', 'b', 'c'] })).status).toBe(200);
   },

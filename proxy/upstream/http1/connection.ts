@@ -68,7 +68,7 @@ export interface Connections {
   readonly settings: ConnectionSettings;
   /** On a kept connection where one is idle (the one used last), else on a new one. `fresh`: never on a kept one. */
   send(call: Outgoing, incoming: Incoming, fresh?: boolean): Sending;
-  /** Takes no new call; idle connections close, those under way end as they would and then close. */
+  /** Takes no new call but a `fresh` one; idle connections close, those under way end as they would and then close. */
   close(): void;
 }
 

@@ -56,7 +56,8 @@ export function createConnections(settings: ConnectionSettings, now = (): number
     settings,
     send: (outgoing: Outgoing, incoming: Incoming, fresh = false): Sending => {
       try {
-        if (isClosed) throw clientError('ERR_UPSTREAM_CLOSED', 'the connections to this endpoint are closed');
+        // A call that was under way when this was closed may go once more.
+        if (isClosed && !fresh) throw clientError('ERR_UPSTREAM_CLOSED', 'the connections to this endpoint are closed');
         const head = requestHead(outgoing, way.hostLine);
         const kept = fresh ? undefined : takeIdle();
         const wire = kept ?? new Wire(way, settings.connectMs, keeper);

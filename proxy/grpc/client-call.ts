@@ -1,17 +1,27 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
+import { type HeldBytes, tooMuchHeld } from '../http/body.ts';
 import { type CallRecord, createCallRecord } from './call-record.ts';
 import { type Status, status } from './codes.ts';
 import { metadataValue } from './metadata.ts';
+import { statusOfError } from './refusal.ts';
 import { CONTENT_TYPE, statusHeaders, trailersOf, trailersOnly } from './status.ts';
 import { parseTimeout } from './timeout.ts';
 
 /** A client that takes no byte for so long holds a slot for nothing. */
 const STALLED_READER_MS = 60_000;
+/** For the next byte of a message that is not whole. */
+const UNFINISHED_MS = 30_000;
 /** For a client to stop sending once it has its answer. */
 const LATE_SENDER_MS = 2_000;
 
 /** Why a call is over before its answer was. */
 export type CallEnd = 'client' | 'deadline';
+
+/** What calls keep of their requests is counted together with what requests over HTTP do. */
+export interface Holds {
+  readonly held: HeldBytes;
+  readonly maxHeldBytes: number;
+}
 
 /** The client's side of one call; state over many callbacks: hence a class. */
 export class ClientCall {
@@ -30,13 +40,17 @@ export class ClientCall {
   onDrain: () => void = ignore;
   /** Once, with the status it ended with; CANCELLED where the client left. */
   onOver: (end: Status) => void = ignore;
+  readonly #holds: Holds;
+  #heldBytes = 0;
   #hasHead = false;
   #isOver = false;
   #trailers: readonly string[] = [];
   #deadline: NodeJS.Timeout | undefined;
   #stall: NodeJS.Timeout | undefined;
+  #unfinished: NodeJS.Timeout | undefined;
 
-  constructor(stream: ServerHttp2Stream, path: string, rawHeaders: readonly string[]) {
+  constructor(stream: ServerHttp2Stream, path: string, rawHeaders: readonly string[], holds: Holds) {
+    this.#holds = holds;
     this.stream = stream;
     this.path = path;
     this.rawHeaders = rawHeaders;
@@ -65,7 +79,21 @@ export class ClientCall {
   limit(timeoutMs: number): void {
     if (timeoutMs === 0 || this.#isOver || this.deadlineAt !== Number.POSITIVE_INFINITY) return;
     this.deadlineAt = performance.now() + timeoutMs;
-    this.#deadline = setTimeout(() => this.#onDeadline(), timeoutMs);
+    this.#deadline = setTimeout(() => this.#expire(TIMEOUT), timeoutMs);
+  }
+
+  /**
+   * Says how many bytes are kept for it by now: of a message that is not whole yet, and of others. Gives the refusal
+   * where with those of all other calls that is too much.
+   */
+  hold(partBytes: number, otherBytes: number): Status | undefined {
+    if (this.#isOver) return undefined;
+    this.#awaitRest(partBytes > 0);
+    const { held, maxHeldBytes } = this.#holds;
+    const more = partBytes + otherBytes - this.#heldBytes;
+    this.#heldBytes += more;
+    held.total += more;
+    return more > 0 && held.total > maxHeldBytes ? statusOfError(tooMuchHeld(held, maxHeldBytes)) : undefined;
   }
 
   /** Sends initial metadata, once; what comes later is dropped. */
@@ -128,9 +156,24 @@ export class ClientCall {
     stream.resume();
   }
 
-  #onDeadline(): void {
+  /** A client that never ends its message would keep what others need. */
+  #awaitRest(isDue: boolean): void {
+    if (!isDue) {
+      clearTimeout(this.#unfinished);
+      this.#unfinished = undefined;
+    } else if (this.#unfinished !== undefined) this.#unfinished.refresh();
+    else this.#unfinished = setTimeout(() => this.#onUnfinished(), UNFINISHED_MS);
+  }
+
+  #onUnfinished(): void {
+    // While nothing is read, it is not the client that is late.
+    if (this.stream.isPaused()) this.#unfinished?.refresh();
+    else this.#expire(UNFINISHED);
+  }
+
+  #expire(why: Status): void {
     if (this.#isOver) return;
-    this.end(status('DEADLINE_EXCEEDED', 'Request timeout'));
+    this.end(why);
     this.onLeave('deadline');
   }
 
@@ -144,12 +187,19 @@ export class ClientCall {
   #over(end: Status): void {
     this.#isOver = true;
     clearTimeout(this.#deadline);
+    clearTimeout(this.#unfinished);
+    this.#holds.held.total -= this.#heldBytes;
     this.onOver(end);
   }
 }
 
 function ignore(): void {}
 
+const TIMEOUT = status('DEADLINE_EXCEEDED', 'Request timeout');
+const UNFINISHED = status(
+  'DEADLINE_EXCEEDED',
+  `No byte of an unfinished message came within ${UNFINISHED_MS / 1000} s`,
+);
 const WITH_TRAILERS = { waitForTrailers: true, sendDate: false };
 const ONLY_HEADERS = { endStream: true, sendDate: false };
 const PLAIN_HEAD = ['content-type', CONTENT_TYPE];

@@ -1,3 +1,4 @@
+import { addPiece, createPieces, type Pieces, wholeOf } from '../http/pieces.ts';
 import { type Status, status } from './codes.ts';
 
 /** Before each message: one byte that says whether it is compressed, four of its length. */
@@ -7,7 +8,7 @@ export const PREFIX_BYTES = 5;
 export interface FrameReader {
   readonly maxBytes: number;
   /** What has come of a frame that is not whole yet. */
-  parts: Buffer[];
+  pieces: Pieces;
   partBytes: number;
   /** Of the frame under way with its prefix; 0 while that is not known. */
   frameBytes: number;
@@ -15,7 +16,7 @@ export interface FrameReader {
 
 /** `maxBytes`: of one message. */
 export function createFrameReader(maxBytes: number): FrameReader {
-  return { maxBytes, parts: [], partBytes: 0, frameBytes: 0 };
+  return { maxBytes, pieces: createPieces(), partBytes: 0, frameBytes: 0 };
 }
 
 /**
@@ -42,7 +43,7 @@ export function readFrames(reader: FrameReader, chunk: Buffer, onFrame: (frame: 
     at += frameBytes;
   }
   if (at < rest.length) {
-    reader.parts.push(at === 0 ? rest : rest.subarray(at));
+    addPiece(reader.pieces, at === 0 ? rest : rest.subarray(at));
     reader.partBytes = rest.length - at;
   }
   return undefined;
@@ -55,7 +56,7 @@ export function isCutShort(reader: FrameReader): boolean {
 
 /** Drops what came of a frame that will never be whole. */
 export function resetFrames(reader: FrameReader): void {
-  reader.parts = [];
+  reader.pieces = createPieces();
   reader.partBytes = 0;
   reader.frameBytes = 0;
 }
@@ -87,17 +88,17 @@ function writePrefix(frame: Buffer, messageBytes: number): void {
 
 /** Undefined while the frame is not whole; else it and what came with it, in one piece. */
 function completeFrame(reader: FrameReader, chunk: Buffer): Buffer | Status | undefined {
-  reader.parts.push(chunk);
+  addPiece(reader.pieces, chunk);
   reader.partBytes += chunk.length;
   if (reader.frameBytes === 0) {
     if (reader.partBytes < PREFIX_BYTES) return undefined;
     // At most five bytes are copied here, and what has come with them.
-    const joined = Buffer.concat(reader.parts);
+    const joined = wholeOf(reader.pieces);
     resetFrames(reader);
     return joined;
   }
   if (reader.partBytes < reader.frameBytes) return undefined;
-  const joined = Buffer.concat(reader.parts);
+  const joined = wholeOf(reader.pieces);
   resetFrames(reader);
   return joined;
 }

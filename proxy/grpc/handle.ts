@@ -1,5 +1,5 @@
 import { echo } from '../errors.ts';
-import { ClientCall } from './client-call.ts';
+import { ClientCall, type Holds } from './client-call.ts';
 import { type Status, status } from './codes.ts';
 import { forwardOnManyLanes } from './many-lanes.ts';
 import { METHOD_BY_PATH, type Method } from './methods.ts';
@@ -7,7 +7,8 @@ import { forwardOnOneLane } from './one-lane.ts';
 import type { Router } from './route.ts';
 import type { OnStream } from './server.ts';
 
-export interface HandleDeps {
+export interface HandleDeps extends Pick<Holds, 'held'> {
+  readonly limits: Pick<Holds, 'maxHeldBytes'>;
   readonly router: Router;
   /** Of one message. */
   readonly maxMessageBytes: number;
@@ -18,7 +19,8 @@ export interface HandleDeps {
 }
 
 /** Takes each stream of the door: finds its method and forwards it. */
-export function createHandler({ router, maxMessageBytes, other, onOver }: HandleDeps): OnStream {
+export function createHandler({ router, maxMessageBytes, other, onOver, held, limits }: HandleDeps): OnStream {
+  const holds = { held, maxHeldBytes: limits.maxHeldBytes };
   return (stream, headers, _flags, rawHeaders) => {
     if (headers[':method'] !== 'POST' || !String(headers['content-type']).startsWith('application/grpc')) {
       stream.respond({ ':status': headers[':method'] === 'POST' ? 415 : 405 }, { endStream: true });
@@ -27,7 +29,7 @@ export function createHandler({ router, maxMessageBytes, other, onOver }: Handle
     }
     const path = String(headers[':path']);
     const method = METHOD_BY_PATH.get(path);
-    const call = new ClientCall(stream, path, rawHeaders);
+    const call = new ClientCall(stream, path, rawHeaders, holds);
     if (method === undefined && other(call)) return;
     call.onOver = (end) => onOver(call, method, end);
     call.start();

@@ -58,8 +58,9 @@ class ManyLanes implements StrandOwner {
     const onFrame = (frame: Buffer): void => this.#onFrame(frame);
     call.stream.on('data', (chunk: Buffer) => {
       clearTimeout(head);
-      if (call.isOver) return;
-      const fault = readFrames(this.#reader, chunk, onFrame);
+      // What comes after a fault of the client is nobody's.
+      if (call.isOver || this.isComplete) return;
+      const fault = readFrames(this.#reader, chunk, onFrame) ?? this.#hold();
       if (fault !== undefined) this.#refuse(fault);
       this.pace();
     });
@@ -103,8 +104,15 @@ class ManyLanes implements StrandOwner {
   }
 
   dropKept(slot: Slot): void {
-    this.#keptBytes -= slot.request?.length ?? 0;
+    if (slot.request === undefined) return;
+    this.#keptBytes -= slot.request.length;
     slot.request = undefined;
+    this.#hold();
+  }
+
+  /** The refusal where too much is kept. */
+  #hold(): Status | undefined {
+    return this.call.hold(this.#reader.partBytes, this.#keptBytes);
   }
 
   laneEnded(end: UpstreamEnd, waiting: readonly Slot[]): void {

@@ -13,6 +13,8 @@ import { endedBy, type UpstreamEnd } from './upstream-end.ts';
 const MAX_HELD_ANSWER_BYTES = 256 * 1024;
 /** Of a stream of requests as much is kept for another endpoint. */
 const MAX_KEPT_BYTES = 4 * 1024 * 1024;
+/** What keeping a message takes beside its bytes: there may be many that have none. */
+const SLICE_BYTES = 100;
 
 /**
  * Forwards a call whose messages all go to one destination: unary ones, RerankStream, and all of tei.v1. Ends the call,
@@ -57,7 +59,7 @@ class OneLane implements LaneEvents {
     const onFrame = (frame: Buffer): void => this.#onFrame(frame);
     stream.on('data', (chunk: Buffer) => {
       if (this.#call.isOver) return;
-      const fault = readFrames(this.#reader, chunk, onFrame);
+      const fault = readFrames(this.#reader, chunk, onFrame) ?? this.#hold();
       if (fault !== undefined) this.#fail(fault);
     });
     stream.on('end', () => this.#onRequestEnd());
@@ -87,7 +89,9 @@ class OneLane implements LaneEvents {
       this.#call.head(this.#head ?? []);
       this.#pass(this.#takeHeld() as Buffer);
     } else this.#pass(chunk);
+    if (this.#kept === undefined) return;
     this.#kept = undefined;
+    this.#hold();
   }
 
   onDrain(): void {
@@ -165,8 +169,13 @@ class OneLane implements LaneEvents {
     return isSame ? undefined : TWO_INSTANCES;
   }
 
+  /** The refusal where too much is kept. */
+  #hold(): Status | undefined {
+    return this.#call.hold(this.#reader.partBytes, this.#kept === undefined ? 0 : this.#keptBytes);
+  }
+
   #keep(frame: Buffer): void {
-    this.#keptBytes += frame.length;
+    this.#keptBytes += frame.length + SLICE_BYTES;
     this.#kept?.push(frame);
     if (this.#keptBytes <= MAX_KEPT_BYTES || this.#method.kind === 'unary') return;
     // Until an endpoint is found nothing can be dropped; so no more is read.

@@ -36,7 +36,7 @@ export function readRequests(call: ClientCall, onRequest: (frame: Buffer) => boo
   };
   stream.on('data', (chunk: Buffer) => {
     if (call.isOver) return;
-    const fault = readFrames(reader, chunk, (frame) => waiting.push(frame));
+    const fault = readFrames(reader, chunk, (frame) => waiting.push(frame)) ?? call.hold(reader.partBytes, 0);
     if (fault !== undefined) call.end(fault);
     else go();
   });

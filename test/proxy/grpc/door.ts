@@ -91,7 +91,7 @@ export async function startDoor(
   };
   const handler = createHandler({
     router,
-    maxMessageBytes,
+    ...{ maxMessageBytes, held: { total: 0, meanSeconds: 1, shed: new Map() }, limits: { maxHeldBytes: 256 << 20 } },
     other: () => false,
     onOver: (_call, _method, { code }) => void ended.push(code),
   });

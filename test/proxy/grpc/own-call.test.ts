@@ -7,13 +7,15 @@ import { OK, readRequests } from '../../../proxy/grpc/own-call.ts';
 import { createGrpcServer } from '../../../proxy/grpc/server.ts';
 import { eventually } from '../../support/eventually.ts';
 
+const HOLDS = { held: { total: 0, meanSeconds: 1, shed: new Map() }, maxHeldBytes: 1_000_000 };
+
 test('while a client takes no answers none of its requests is handed on; when it does, each is, in order', async () => {
   const ASKED = 2_000;
   const ANSWER = frameOf(Buffer.alloc(10_000));
   const taken: number[] = [];
   const door = createGrpcServer(
     (stream, headers, _flags, rawHeaders) => {
-      const call = new ClientCall(stream, String(headers[':path']), rawHeaders);
+      const call = new ClientCall(stream, String(headers[':path']), rawHeaders, HOLDS);
       const onRequest = (frame: Buffer): boolean => {
         taken.push(frame.readUInt32BE(5));
         return call.write(ANSWER);

@@ -19,6 +19,8 @@ const LEAVES_AFTER_MS = { least: OPENING_MS + 3_000, most: 55_000 };
 const MAX_GROWTH = 1.2;
 /** Of V8's heap: 1 KB a stream would be seen. */
 const MAX_HEAP_GROWTH_BYTES = 1024 ** 2;
+/** Connections of this test to the admin door, kept for a while: of a leak there would be hundreds. */
+const OWN = 3;
 
 let proxies: Proxies;
 let model: FakeLlm;
@@ -66,8 +68,10 @@ describe('1,000 event streams a proxy, held for 60 s, a third of them aborted', 
     for (const [index, { rssBytes, heapBytes, sockets, resources, warnings }] of after.entries()) {
       const was = before[index] as Held;
       expect(warnings).toEqual([]);
-      expect(sockets).toBe(was.sockets);
-      expect(resources).toEqual(was.resources);
+      expect(sockets).toBeLessThanOrEqual(was.sockets + OWN);
+      for (const [kind, count] of Object.entries(resources)) {
+        expect(count, kind).toBeLessThanOrEqual((was.resources[kind] ?? 0) + OWN);
+      }
       expect(heapBytes).toBeLessThan(was.heapBytes + MAX_HEAP_GROWTH_BYTES);
       expect(rssBytes).toBeLessThan(was.rssBytes * MAX_GROWTH);
     }

@@ -36,6 +36,9 @@ export interface Session {
   limit: number;
   /** When it was opened, or a stream on it last: monotonic, in milliseconds. */
   usedAt: number;
+  /** Streams that were cancelled, less what the remote has forgiven since `resetsAt`: monotonic, in milliseconds. */
+  resets: number;
+  resetsAt: number;
 }
 
 /** What its owner wants to hear. */
@@ -70,7 +73,8 @@ const OPTIONS: ClientSessionOptions & { readonly strictSingleValueFields: boolea
 export function openSession(settings: SessionSettings, times: SessionTimes, events: SessionEvents): Session {
   const socket = openSocket(settings);
   const http2 = connect(settings.origin, { ...OPTIONS, createConnection: () => socket });
-  const session: Session = { http2, streams: new Set(), limit: 0, usedAt: performance.now() };
+  const now = performance.now();
+  const session: Session = { http2, streams: new Set(), limit: 0, usedAt: now, resets: 0, resetsAt: now };
   let error: Error | undefined;
   let stopPings: (() => void) | undefined;
   const { connectMs } = settings;

@@ -1,4 +1,4 @@
-import type { ClientHttp2Stream } from 'node:http2';
+import { type ClientHttp2Stream, constants } from 'node:http2';
 import { openSession, SESSION_TIMES, type Session, type SessionSettings, type SessionTimes } from './session.ts';
 
 /** The connections to one endpoint: one, and up to four where the remote lets few streams be open on each. */
@@ -28,6 +28,14 @@ const MAX_SESSIONS = 4;
 const MAX_WAITING = 4096;
 /** What the interval between pings grows to where a remote wants fewer. */
 const MAX_PING_MS = 300_000;
+/**
+ * Remotes end a connection on which too many streams are cancelled, and with it all others on it: Node's servers at
+ * 1,000 beyond 33 a second. Before that we leave it to the streams that are open on it, and connect anew.
+ */
+const MAX_RESETS = 400;
+const FORGIVEN_PER_SECOND = 33;
+/** Connections to one endpoint, those left included; beyond that none is left any more. */
+const MAX_LEFT = 32;
 
 /** `onConnected`: a connection was made. */
 export interface SessionsOptions {
@@ -97,6 +105,9 @@ export function createSessions(
     session.usedAt = performance.now();
     stream.once('close', () => {
       session.streams.delete(stream);
+      if (stream.rstCode === constants.NGHTTP2_CANCEL && isWorn(session) && sessions.length < MAX_LEFT) {
+        session.http2.close();
+      }
       if (waiting.size > 0) serve();
     });
     return stream;
@@ -137,6 +148,15 @@ function ignore(): void {}
 /** It may still serve: it is connecting, or was not told to go away. */
 function isUsable({ http2 }: Session): boolean {
   return !http2.closed && !http2.destroyed;
+}
+
+/** One more stream on it was cancelled: whether that is as many as it should see. */
+function isWorn(session: Session): boolean {
+  const now = performance.now();
+  const forgiven = ((now - session.resetsAt) / 1000) * FORGIVEN_PER_SECOND;
+  session.resets = Math.max(0, session.resets - forgiven) + 1;
+  session.resetsAt = now;
+  return session.resets > MAX_RESETS;
 }
 
 function hasRoom(session: Session): boolean {

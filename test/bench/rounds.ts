@@ -26,15 +26,17 @@ export interface Measuring {
   readonly requests: readonly Buffer[];
 }
 
-/** Rounds of a closed loop, ours and the floor's in turn, after one of each to warm up. Throws where a call failed. */
+/** Before what counts: until V8 has compiled what is hot. */
+const WARM_UP = 2;
+
+/** Rounds of a closed loop, ours and the floor's in turn. Throws where a call failed. */
 export async function inTurns(measuring: Measuring): Promise<Pair[]> {
   const { ours, floor, rounds } = measuring;
-  for (const proxy of [ours, floor]) await oneRound(proxy, measuring);
   const pairs: Pair[] = [];
-  for (let round = 0; round < rounds; round += 1) {
+  for (let round = 0; round < WARM_UP + rounds; round += 1) {
     pairs.push({ ours: await oneRound(ours, measuring), floor: await oneRound(floor, measuring) });
   }
-  return pairs;
+  return pairs.slice(WARM_UP);
 }
 
 async function oneRound(proxy: Measured, { connections, roundMs, requests }: Measuring): Promise<Round> {

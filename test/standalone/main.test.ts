@@ -118,7 +118,7 @@ describe('serving', () => {
     ['no YAML', () => 'a: ['],
     ['a CR with an unknown field', () => pool('a', two, '    nonsense: 1\n')],
     ['a CR with a variable that is not set', () => pool('a', two, '    model: ${NOPE}\n')],
-    ['a CR that is not accepted', () => pool('a', two).replace('spec:', 'spec:\n  strategy: LeastRequest')],
+    ['a CR that is not accepted', () => pool('a', { url: 'http://2852039166' } as FakeLlm)],
   ])('a file that is %s serves what it last said, and is reported; other files are followed', async (_, text) => {
     await write('a.yaml', pool('a', one));
     await write('b.yaml', pool('b', one));

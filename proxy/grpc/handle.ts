@@ -1,7 +1,9 @@
 import { echo } from '../errors.ts';
+import { faultOfHops } from '../http/hops.ts';
 import { ClientCall, type Holds } from './client-call.ts';
 import { type Status, status } from './codes.ts';
 import { forwardOnManyLanes } from './many-lanes.ts';
+import { hopsSoFar } from './metadata.ts';
 import { METHOD_BY_PATH, type Method } from './methods.ts';
 import { forwardOnOneLane } from './one-lane.ts';
 import type { Router } from './route.ts';
@@ -34,7 +36,9 @@ export function createHandler({ router, maxMessageBytes, other, onOver, held, li
     call.onOver = (end) => onOver(call, method, end);
     call.start();
     if (call.isOver) return;
-    if (method === undefined) call.end(status('UNIMPLEMENTED', `The method ${echo(path)} is unknown`));
+    const loop = faultOfHops(hopsSoFar(rawHeaders));
+    if (loop !== undefined) call.end(status('INVALID_ARGUMENT', loop.message));
+    else if (method === undefined) call.end(status('UNIMPLEMENTED', `The method ${echo(path)} is unknown`));
     else if (method.isWrapped && method.kind === 'stream') forwardOnManyLanes(call, method, router, maxMessageBytes);
     else forwardOnOneLane(call, method, router, maxMessageBytes);
   };

@@ -1,4 +1,5 @@
 import { compileNames, matches } from '../http/header-names.ts';
+import { HOPS_HEADER, hopsOf } from '../http/hops.ts';
 
 /** Flat metadata: name, value, name, value, names in lower case as HTTP/2 has them. */
 
@@ -10,6 +11,7 @@ const NOT_SENT_UPSTREAM = compileNames({
     ...[...HOP_BY_HOP, ...CREDENTIALS, 'host', 'content-length', 'expect', 'accept-encoding', 'forwarded'],
     // They chose the instance; it has no use for them.
     ...['x-tei-instance', 'x-tei-model'],
+    HOPS_HEADER,
   ],
   prefixes: ['proxy-', 'x-forwarded-'],
   onlyWithUnderscore: ['content-type', 'content-encoding'],
@@ -34,9 +36,20 @@ const PASSED_ON = new Set([
   'grpc-trace-bin',
 ]);
 
-/** What a client said, as it may go upstream: without credentials and what is between it and us. */
+/** What a client said, as it may go upstream: without credentials and what is between it and us, one hop further. */
 export function requestMetadata(rawHeaders: readonly string[]): string[] {
-  return forwardable(rawHeaders, NOT_SENT_UPSTREAM);
+  const metadata = forwardable(rawHeaders, NOT_SENT_UPSTREAM);
+  metadata.push(HOPS_HEADER, String(hopsSoFar(rawHeaders) + 1));
+  return metadata;
+}
+
+/** How many Sluice proxies a call has passed. */
+export function hopsSoFar(rawHeaders: readonly string[]): number {
+  let hops = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (rawHeaders[index] === HOPS_HEADER) hops = Math.max(hops, hopsOf(rawHeaders[index + 1] as string));
+  }
+  return hops;
 }
 
 /** An upstream's initial metadata or trailers, as they may go to the client. */

@@ -18,6 +18,6 @@ export function hopsOf(value: string): number {
 /** No 5xx: the proxy before would try again, and so would each before that. */
 export function faultOfHops(hops: number): ProxyError | undefined {
   if (hops < MAX_HOPS) return undefined;
-  const message = `The request has passed ${MAX_HOPS} Sluice proxies: the url of a pool leads back to Sluice`;
+  const message = `The request has passed ${MAX_HOPS} Sluice proxies: a url leads back to Sluice`;
   return new ProxyError('bad_request', message);
 }

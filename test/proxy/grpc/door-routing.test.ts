@@ -248,3 +248,12 @@ function rawInfo({ grpcPort }: Door, message: Buffer): Promise<string> {
   stream.on('data', (chunk: Buffer) => chunks.push(chunk));
   return new Promise((resolve) => stream.on('close', () => resolve(Buffer.concat(chunks).toString('latin1'))));
 }
+
+test('an instance whose url leads back to Sluice ends after eight calls', async () => {
+  const door = await openDoor();
+  const headers = [{ name: 'x-tei-instance', value: 'loop' }];
+  const loop = tei('loop', `http://127.0.0.1:${door.grpcPort}`, { retry: { attempts: 1 } }, { headers });
+  await door.put(loop);
+  expect(await who(grpcOf(door), named('loop'))).toMatch(/^3 .*leads back to Sluice/);
+  expect(door.log.filter((line) => line.includes('"loop"')).length).toBeLessThanOrEqual(9);
+});

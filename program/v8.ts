@@ -10,19 +10,24 @@ const LOOK_MS = 250;
  * - V8 decides by the first seconds which object literals are born in the old space. Those of a request that lived
  *   through a scavenge under the first burst would be, for ever, and each keeps its dead neighbours alive until a
  *   major collection: measured 7 KB a request.
- * - The new space doubles while much survives, as it does while modules load and under a first burst, and never
- *   shrinks again. So it stays small until all is loaded, and then grows to `NEW_SPACE_BYTES` and no further.
+ * - The new space doubles while much survives, as it does while modules load and under a first burst. So it stays
+ *   small until all is loaded, and then grows to `NEW_SPACE_BYTES` and no further. V8 shrinks it to nothing when the
+ *   process has been idle: then it may grow again, or each call would cost half as much again in scavenges, for ever.
  */
 export async function runTuned(program: () => Promise<void>): Promise<void> {
   setFlagsFromString('--no-allocation-site-pretenuring');
   setFlagsFromString('--semi-space-growth-factor=1');
   await program();
-  setFlagsFromString('--semi-space-growth-factor=2');
-  const timer = setInterval(() => {
-    const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
-    if (space === undefined || space.space_size < NEW_SPACE_BYTES) return;
-    setFlagsFromString('--semi-space-growth-factor=1');
-    clearInterval(timer);
-  }, LOOK_MS);
-  timer.unref();
+  let mayGrow = false;
+  const look = (): void => {
+    if (mayGrow === newSpaceBytes() < NEW_SPACE_BYTES) return;
+    mayGrow = !mayGrow;
+    setFlagsFromString(`--semi-space-growth-factor=${mayGrow ? 2 : 1}`);
+  };
+  look();
+  setInterval(look, LOOK_MS).unref();
+}
+
+function newSpaceBytes(): number {
+  return getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')?.space_size ?? 0;
 }

@@ -113,11 +113,10 @@ describe('OpenAI’s embeddings of an instance that speaks gRPC', () => {
     expect([a.received.length, b.received.length]).toEqual([3, 3]);
     const headers = { 'x-fake-status': '14', 'x-fake-only': 'a' };
     const ask = () => door.post(EMBEDDINGS, { model: 'e', input: 'x' }, { headers });
-    const attempts = [await ask(), await ask()].map(({ status, headers: of }) => [status, of.get('x-sluice-attempts')]);
-    expect(attempts.sort()).toEqual([
-      [200, '1'],
-      [200, '2'],
-    ]);
+    // Whose turn it is first is left to chance; of two calls in a row one meets the server that fails.
+    const answers = [await ask(), await ask()];
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    expect(answers.map(({ headers: of }) => of.get('x-sluice-attempts'))).toContain('2');
   });
 
   test('pass the client’s headers as metadata, but no key, and nothing that is gRPC’s own', async () => {
